@@ -1,0 +1,34 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := embedded,fast,test,lint
+
+.PHONY: help serve test lint bench clean
+
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: setup.cfg setup.py pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+serve: .venv/installed  ## Start the service on 127.0.0.1:8000
+	@exec $(BIN)/mlservice serve
+
+test: .venv/installed  ## Run all tests
+	$(BIN)/pytest --numprocesses 2 --cov
+
+lint: .venv/installed  ## Check style, types, architecture and containers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
+
+bench: .venv/installed  ## Measure against the floor
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove the virtual environment and caches
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

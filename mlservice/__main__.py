@@ -1,0 +1,103 @@
+"""The command line."""
+
+import asyncio
+import importlib.util
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import click
+
+from mlservice import __version__, app, logs
+from mlservice.address import check_address, listen
+from mlservice.embedded import stack
+from mlservice.errors import BadSetting
+from mlservice.settings import Settings
+
+
+@click.group()
+@click.version_option(__version__, prog_name="mlservice")
+def main() -> None:
+    """Train logistic regressions over HTTP, and get predictions with a GET."""
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
+@click.option("--data-dir", help="Folder of the private Valkey.")
+@click.option("--redis-url", help="Use this Redis or Valkey, and start none.")
+@click.option("--allow-anonymous", is_flag=True, default=None, help="Listen beyond loopback.")
+@click.option("--api-only", is_flag=True, help="Start the API only: no Valkey, no worker.")
+@click.option("--fd", type=int, hidden=True, help="Serve on this socket, which listens already.")
+def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
+    """Start the service: a private Valkey, the API and a worker."""
+    try:
+        settings = Settings.from_environ(os.environ).with_flags(**flags)
+        check_address(settings)
+        logs.configure(settings)
+        listening = listen(settings) if fd is None else socket.socket(fileno=fd)
+        _run(
+            lambda: _serve_api(settings, listening) if api_only else _serve_all(settings, listening)
+        )
+    except BadSetting as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run on uvloop where the extra `fast` has installed it."""
+    factory = None
+    if importlib.util.find_spec("uvloop"):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work())
+
+
+async def _serve_api(settings: Settings, listening: socket.socket) -> None:
+    await app.serve(settings, listening, stack.stop_signal())
+
+
+async def _serve_all(settings: Settings, listening: socket.socket) -> None:
+    stop = stack.stop_signal()
+    stopped = asyncio.ensure_future(stop.wait())
+    async with AsyncExitStack() as running:
+        started = await stack.start(settings, listening, running)
+        ready = asyncio.ensure_future(stack.wait_until_ready(started.url))
+        await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            click.echo(_banner(started))
+        ready.cancel()
+        await stopped
+
+
+def _banner(started: stack.Stack) -> str:
+    lines = [f"mlservice is ready at {started.url} (Ctrl-C stops it)"]
+    if started.data_dir:
+        lines.append(f"  data    {started.data_dir}")
+    sent = "-H 'Content-Type: application/json' -d @train.json"
+    lines += [
+        f"  worker  MLSERVICE_REDIS_URL={started.store_url} {sys.executable} -m workers",
+        f"  try     curl -s {started.url}/models {sent}",
+    ]
+    return "\n".join(lines)
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The API.")
+def health(url: str) -> None:
+    """Exit with 0 when the API is ready, with 1 otherwise."""
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as response:  # noqa: S310
+            click.echo(response.read().decode().strip())
+    except (urllib.error.URLError, OSError) as error:
+        raise click.ClickException(f"{url} is not ready: {error}.") from error
+
+
+if __name__ == "__main__":
+    main(prog_name="mlservice")

@@ -1,0 +1,57 @@
+"""The application: builds its collaborators, and closes them."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from mlservice import __version__, jobs
+from mlservice.cache import CACHE, ModelCache
+from mlservice.handlers.operations import VITALS, Vitals
+from mlservice.routes import add_routes
+from mlservice.settings import Settings
+from mlservice.store import Link, Models, Trainings, keep_swept, open_redis
+from mlservice.wire import MODELS, SETTINGS, TRAININGS, Runner, answer
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Build the service; it reaches for the store when it starts to serve."""
+    app = web.Application(middlewares=[answer])
+    app[SETTINGS] = settings
+    app[VITALS] = Vitals()
+    link = Link(open_redis(settings), settings.store_timeout_s)
+    app[MODELS] = Models(link, settings, jobs.entry)
+    app[TRAININGS] = Trainings(link, settings, jobs.entry)
+    app[CACHE] = ModelCache(app[MODELS], settings.cache_bytes)
+    add_routes(app, version=__version__)
+
+    async def collaborators(app: web.Application) -> AsyncIterator[None]:
+        sweeper = asyncio.create_task(keep_swept(app[TRAININGS], settings))
+        yield
+        sweeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeper
+        await app[CACHE].close()
+        await link.close()
+
+    async def drain(app: web.Application) -> None:
+        app[VITALS].draining = True
+
+    app.cleanup_ctx.append(collaborators)
+    app.on_shutdown.append(drain)
+    return app
+
+
+async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
+    """Serve on a socket until `stop` is set, then let requests under way finish."""
+    runner = Runner(
+        create_app(settings), access_log=None, shutdown_timeout=settings.shutdown_timeout_s
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,138 @@
+"""Reconstructed models kept in this process: one load at a time per model.
+
+A stored model never changes, so all that the cache must hear of is its
+deletion. An entry is checked again in the background while it is used, and
+before it is used when that is longer than a second ago: a model that was
+deleted anywhere predicts nowhere a second later. While the store does not
+answer, what is here goes on predicting.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from aiohttp import web
+
+from mlservice.errors import StoreUnavailable
+from mlservice.model import decode
+from mlservice.scoring import Scorer
+
+T = TypeVar("T")
+
+FRESH_S = 0.5
+STALE_S = 1.0
+CHECK_S = 0.1
+
+
+class Source(Protocol):
+    """Where models come from: `store.Models`, or anything with these two."""
+
+    async def load(self, model_id: str) -> bytes:
+        """Return a ready model's artifact."""
+
+    async def is_ready(self, model_id: str) -> bool:
+        """Tell whether the model is still there."""
+
+
+class _Entry:
+    __slots__ = ("checked", "checking", "scorer")
+
+    def __init__(self, scorer: Scorer, checked: float) -> None:
+        self.scorer = scorer
+        self.checked = checked
+        self.checking: asyncio.Task[None] | None = None
+
+
+class ModelCache:
+    """Scorers by model, the least recently used dropped first.
+
+    Parameters
+    ----------
+    source : Source
+        Where a model that is not here is loaded from.
+    most_bytes : int
+        Memory that the models may take together; one always stays.
+    """
+
+    def __init__(self, source: Source, most_bytes: int) -> None:
+        self._source = source
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._loads: dict[str, asyncio.Task[Scorer]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def get(self, model_id: str) -> Scorer:
+        """Return a model's scorer, loading it if it is not here.
+
+        Raises
+        ------
+        ModelNotFound, ModelNotReady, BrokenModel, StoreUnavailable
+            As `Source.load` and `model.decode` do.
+        """
+        entry = self._entries.get(model_id)
+        if entry is None:
+            return await self._load_once(model_id)
+        age_s = time.monotonic() - entry.checked
+        if age_s > FRESH_S:
+            await self._check(model_id, entry, patience_s=CHECK_S if age_s > STALE_S else 0)
+            if model_id not in self._entries:
+                return await self._load_once(model_id)
+        self._entries.move_to_end(model_id)
+        return entry.scorer
+
+    def drop(self, model_id: str) -> None:
+        """Forget a model."""
+        if entry := self._entries.pop(model_id, None):
+            self._bytes -= entry.scorer.size_bytes
+
+    async def close(self) -> None:
+        """Stop loads and checks that are under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _load_once(self, model_id: str) -> Scorer:
+        task = self._loads.get(model_id)
+        if task is None:
+            task = self._loads[model_id] = self._start(self._load(model_id))
+            task.add_done_callback(lambda _: self._loads.pop(model_id, None))
+        # Shielded: a client that leaves must not end the load that others wait for.
+        return await asyncio.shield(task)
+
+    async def _load(self, model_id: str) -> Scorer:
+        begun = time.monotonic()
+        scorer = Scorer(decode(await self._source.load(model_id)))
+        self._entries[model_id] = _Entry(scorer, begun)
+        self._bytes += scorer.size_bytes
+        while self._bytes > self._most_bytes and len(self._entries) > 1:
+            self.drop(next(iter(self._entries)))
+        return scorer
+
+    async def _check(self, model_id: str, entry: _Entry, *, patience_s: float) -> None:
+        if entry.checking is None:
+            entry.checking = self._start(self._revalidate(model_id, entry))
+        if patience_s:
+            await asyncio.wait([entry.checking], timeout=patience_s)
+
+    async def _revalidate(self, model_id: str, entry: _Entry) -> None:
+        begun = time.monotonic()
+        try:
+            if not await self._source.is_ready(model_id):
+                self.drop(model_id)
+        except StoreUnavailable:
+            pass  # What is here goes on predicting.
+        finally:
+            entry.checked = begun
+            entry.checking = None
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+CACHE = web.AppKey("cache", ModelCache)

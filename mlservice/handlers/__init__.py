@@ -1,0 +1,1 @@
+"""What each route does, by subject; the rooms do not know each other."""

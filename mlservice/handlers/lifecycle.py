@@ -1,0 +1,94 @@
+"""Train, describe, list and delete models."""
+
+import uuid
+
+import msgspec
+from aiohttp import web
+
+from mlservice.cache import CACHE
+from mlservice.dataset import prepare
+from mlservice.errors import Fault, InvalidParameter
+from mlservice.schemas import Description, ModelList, read_training
+from mlservice.store import PIECE_BYTES
+from mlservice.wire import JSON, MODELS, SETTINGS, check_media_type, read_pieces, respond
+
+# Whose models these are while there are no keys.
+TENANT = "anonymous"
+LISTED, MOST_LISTED = 50, 500
+
+
+async def train(request: web.Request) -> web.Response:
+    """Queue a training and answer with its model's id."""
+    check_media_type(request, JSON)
+    models = request.app[MODELS]
+    model_id = str(uuid.uuid4())
+    pieces = read_pieces(request, "training_body_bytes")
+    first = await anext(pieces, b"")
+    name, description = None, Description()
+    if len(first) < PIECE_BYTES:
+        name, description = _check(first, request)
+    # A larger body is checked by its worker: parsing it here would stall other requests.
+    await models.append(model_id, first)
+    async for piece in pieces:
+        await models.append(model_id, piece)
+    await models.create(
+        model_id, tenant=TENANT, name=name, description=msgspec.json.encode(description)
+    )
+    document = (await models.record(model_id)).document()
+    return respond(document, status=202, headers={"Location": f"/models/{model_id}"})
+
+
+def _check(body: bytes, request: web.Request) -> tuple[str | None, Description]:
+    """Refuse what cannot be trained on, and return what is known of the model."""
+    training = read_training(body)
+    dataset = prepare(training, request.app[SETTINGS])
+    return training.name, dataset.describe()
+
+
+async def describe(request: web.Request) -> web.Response:
+    """Describe a model: what was asked for, how far it is, and what was learnt."""
+    record = await request.app[MODELS].record(request.match_info["id"])
+    return respond(record.document())
+
+
+async def list_models(request: web.Request) -> web.Response:
+    """List models, newest first."""
+    limit, before = _page(request)
+    records, more = await request.app[MODELS].page(TENANT, limit=limit, before=before)
+    following = None if more is None else str(more)
+    page = ModelList(models=[record.summary() for record in records], next=following)
+    if following is None:
+        return respond(page)
+    link = f'</models?limit={limit}&cursor={following}>; rel="next"'
+    return respond(page, headers={"Link": link})
+
+
+def _page(request: web.Request) -> tuple[int, int | None]:
+    """Read `limit` and `cursor`, and refuse every other parameter."""
+    limit, before = LISTED, None
+    for name, text in request.query.items():
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+        if name == "limit" and 1 <= number <= MOST_LISTED:
+            limit = number
+        elif name == "cursor" and number:
+            before = number
+        else:
+            raise _wrong_parameter(name, text)
+    return limit, before
+
+
+def _wrong_parameter(name: str, text: str) -> InvalidParameter:
+    rules = {
+        "limit": f"limit must be a number from 1 to {MOST_LISTED}, it is {text[:64]!r}.",
+        "cursor": f"cursor must be the next of an earlier page, it is {text[:64]!r}.",
+    }
+    detail = rules.get(name, f"The parameters are limit and cursor, {name[:64]!r} is neither.")
+    return InvalidParameter(detail, errors=[Fault(parameter=name, detail=detail)])
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Delete a model; a training of it stops."""
+    model_id = request.match_info["id"]
+    await request.app[MODELS].delete(model_id)
+    request.app[CACHE].drop(model_id)
+    return web.Response(status=204)

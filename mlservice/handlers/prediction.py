@@ -1,0 +1,113 @@
+"""The native predictions: one row by query."""
+
+import math
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from mlservice.cache import CACHE
+from mlservice.errors import Fault, InvalidRow, MalformedQuery
+from mlservice.schemas import Prediction
+from mlservice.scoring import Scorer
+from mlservice.wire import respond
+
+_is_number = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatch
+_is_encoded = re.compile(r"([^%]|%[0-9A-Fa-f]{2})*").fullmatch
+
+
+async def predict_row(request: web.Request) -> web.Response:
+    """Predict the class of one row, its features given by name in the query."""
+    model_id = request.match_info["id"]
+    pairs = read_query(request.rel_url.raw_query_string)
+    scorer = await request.app[CACHE].get(model_id)
+    best, probabilities = scorer.score_row(read_row(pairs, scorer))
+    return respond(
+        Prediction(
+            model=model_id,
+            prediction=scorer.labels[best],
+            probabilities=dict(zip(scorer.label_names, probabilities, strict=True)),
+        )
+    )
+
+
+def read_query(query: str) -> list[tuple[str, str]]:
+    """Decode a query string as forms write it, keeping order, repeats and empty values.
+
+    Raises
+    ------
+    MalformedQuery
+        If a percent sign is not followed by two hexadecimal digits, or the
+        bytes are not UTF-8.
+    """
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    if "%" not in query and "+" not in query:
+        return [(name, value) for name, _, value in pairs]
+    if not _is_encoded(query):
+        raise MalformedQuery("Each % of the query must be followed by two hexadecimal digits.")
+    try:
+        return [(_decode(name), _decode(value)) for name, _, value in pairs]
+    except UnicodeDecodeError as error:
+        raise MalformedQuery("The query must be UTF-8, percent-encoded.") from error
+
+
+def _decode(text: str) -> str:
+    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
+
+
+def read_row(pairs: Sequence[tuple[str, str]], scorer: Scorer) -> list[float]:
+    """Return the row in the order of the model's features.
+
+    Parameters
+    ----------
+    pairs : sequence of (name, value)
+        Members of the query.
+
+    Raises
+    ------
+    InvalidRow
+        With everything that is wrong: left out, unknown, repeated, no number.
+    """
+    given = dict(pairs)
+    if len(given) == len(pairs) == len(scorer.features):
+        try:
+            row = [_number(given[name]) for name in scorer.features]
+        except (KeyError, ValueError):
+            pass  # Told below, with all else that is wrong.
+        else:
+            return row
+    faults = _faults(pairs, scorer)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    raise InvalidRow(faults[0].detail + more, errors=faults)
+
+
+def _number(text: str) -> float:
+    if not _is_number(text) or math.isinf(number := float(text)):
+        raise ValueError(text)
+    return number
+
+
+def _faults(pairs: Sequence[tuple[str, str]], scorer: Scorer) -> list[Fault]:
+    names = [name for name, _ in pairs]
+    given = dict(pairs)
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        if name not in scorer.features:
+            found[name] = f"{name!r} is not a feature of the model."
+        elif names.count(name) > 1:
+            found[name] = f"{name!r} must stand once, it stands {names.count(name)} times."
+        elif wrong := _wrong_number(given[name]):
+            found[name] = f"{name!r} must be a finite decimal number, it is {wrong}."
+    for name in scorer.features:
+        if name not in given:
+            found[name] = f"{name!r} must be given, it is left out."
+    return [Fault(parameter=name, detail=detail) for name, detail in found.items()]
+
+
+def _wrong_number(text: str) -> str | None:
+    try:
+        _number(text)
+    except ValueError:
+        return repr(text[:64]) if text else "empty"
+    return None

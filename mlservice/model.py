@@ -1,0 +1,202 @@
+"""What a trained model is, and its stored form.
+
+The stored form (format 1) is one msgpack map with exactly these members:
+
+============  =========================================================
+``format``    the text ``mlservice.model``
+``version``   the integer 1
+``features``  list of maps ``{"name": str, "kind": "number"}``, in order
+``target``    str, the column that is predicted
+``classes``   map ``{"type": "text"|"integer"|"boolean", "labels": [...]}``,
+              the labels strictly ascending, at least two
+``coef``      map ``{"shape": [k, p], "data": bytes}``: little-endian
+              float64 in C order; k is 1 for two classes, else their
+              number; p is the number of features
+``intercept`` map ``{"shape": [k], "data": bytes}``
+``n_iter``    list of int, iterations that the solver took
+``params``    map, the estimator's parameters as `params.resolve` gives them
+``provenance`` map of what it was made of: versions, digest, rows, seed
+============  =========================================================
+
+It is read in three steps: parsed with limits, checked as a whole, and only
+then built. To change it: raise `VERSION`, keep reading every older version,
+write a golden file of the new one with `python tests/data/make_golden.py` and
+keep the old ones, and describe the new form above.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgpack
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlservice.errors import BrokenModel
+from mlservice.schemas import Feature, Label
+
+FORMAT = "mlservice.model"
+VERSION = 1
+_MAX_BYTES = 1 << 30
+_TYPES: dict[str, type] = {"text": str, "integer": int, "boolean": bool}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A fitted logistic regression, as numbers.
+
+    Attributes
+    ----------
+    features : tuple of Feature
+        In the order of the columns of `coef`.
+    target : str
+        Name of the column that is predicted.
+    classes : tuple of str, int or bool
+        Strictly ascending, of one type.
+    coef : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Log-odds per unit of each feature; one row for two classes.
+    intercept : ndarray of shape (1,) or (n_classes,)
+        Log-odds at zero.
+    n_iter : tuple of int
+        Iterations that the solver took.
+    params : dict
+        The estimator's parameters.
+    provenance : dict
+        What the model was made of.
+    """
+
+    features: tuple[Feature, ...]
+    target: str
+    classes: tuple[Label, ...]
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    n_iter: tuple[int, ...]
+    params: dict[str, Any]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+class _Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    shape: list[int]
+    data: bytes
+
+
+class _Classes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    type: Literal["text", "integer", "boolean"]
+    labels: list[str | int | bool]
+
+
+class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: Literal["mlservice.model"]
+    version: Literal[1]
+    features: list[Feature]
+    target: str
+    classes: _Classes
+    coef: _Array
+    intercept: _Array
+    n_iter: list[int]
+    params: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def encode(model: Model) -> bytes:
+    """Write a model in its stored form."""
+    kind = next(name for name, type_ in _TYPES.items() if type(model.classes[0]) is type_)
+    stored = {
+        "format": FORMAT,
+        "version": VERSION,
+        "features": [{"name": each.name, "kind": each.kind} for each in model.features],
+        "target": model.target,
+        "classes": {"type": kind, "labels": list(model.classes)},
+        "coef": _array(model.coef),
+        "intercept": _array(model.intercept),
+        "n_iter": list(model.n_iter),
+        "params": model.params,
+        "provenance": model.provenance,
+    }
+    return msgpack.packb(stored)
+
+
+def _array(values: NDArray[np.float64]) -> dict[str, object]:
+    return {"shape": list(values.shape), "data": values.astype("<f8").tobytes()}
+
+
+def decode(data: bytes) -> Model:
+    """Read a model from its stored form.
+
+    Parameters
+    ----------
+    data : bytes
+        What `encode` wrote, in this version or an older one.
+
+    Raises
+    ------
+    BrokenModel
+        If the bytes are not msgpack, are of an unknown format or version, or
+        their parts do not agree.
+    """
+    stored = _parse(data)
+    labels = _read_labels(stored.classes)
+    coef, intercept = _read_array(stored.coef, 2), _read_array(stored.intercept, 1)
+    n_rows = 1 if len(labels) == 2 else len(labels)
+    _must(coef.shape == (n_rows, len(stored.features)), "coef has the wrong shape")
+    _must(intercept.shape == (n_rows,), "intercept has the wrong shape")
+    names = {feature.name for feature in stored.features}
+    _must(len(names) == len(stored.features), "a feature stands twice")
+    return Model(
+        features=tuple(stored.features),
+        target=stored.target,
+        classes=labels,
+        coef=coef,
+        intercept=intercept,
+        n_iter=tuple(stored.n_iter),
+        params=stored.params,
+        provenance=stored.provenance,
+    )
+
+
+def _parse(data: bytes) -> _Stored:
+    try:
+        document = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=8192,
+            max_array_len=200_000,
+            max_map_len=2_000,
+            max_bin_len=_MAX_BYTES,
+            max_ext_len=0,
+        )
+    # The unpacker raises nothing narrower for all that bytes can be.
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise BrokenModel("The stored model must be msgpack, it is not.") from error
+    if isinstance(document, dict) and document.get("format") == FORMAT:
+        version = document.get("version")
+        _must(version == VERSION, f"format {VERSION} is read, it is of format {version!r}")
+    try:
+        return msgspec.convert(document, _Stored)
+    except msgspec.ValidationError as error:
+        raise BrokenModel(f"The stored model does not agree with itself: {error}.") from error
+
+
+def _read_labels(classes: _Classes) -> tuple[Label, ...]:
+    labels = tuple(classes.labels)
+    _must(all(type(label) is _TYPES[classes.type] for label in labels), "labels differ in type")
+    ascending = len(labels) >= 2 and list(labels) == sorted(set(labels))
+    _must(ascending, "classes are not two or more in ascending order")
+    return labels
+
+
+def _read_array(array: _Array, ndim: int) -> NDArray[np.float64]:
+    _must(len(array.shape) == ndim and min(array.shape) >= 1, "an array has the wrong shape")
+    size = 8
+    for length in array.shape:
+        size *= length
+    _must(size == len(array.data), "an array's bytes do not fit its shape")
+    values = np.frombuffer(array.data, "<f8").astype(np.float64).reshape(array.shape)
+    _must(bool(np.isfinite(values).all()), "a coefficient is not finite")
+    return values
+
+
+def _must(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise BrokenModel(f"The stored model does not agree with itself: {otherwise}.")

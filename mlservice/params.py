@@ -1,0 +1,149 @@
+"""From a request's parameters to the estimator's, checked against each other.
+
+scikit-learn checks most of these inside `fit`; here they are checked before
+anything is queued, so that the client hears of it at once.
+"""
+
+from typing import Any
+
+from msgspec import UNSET
+
+from mlservice.errors import Fault, InvalidParams
+from mlservice.schemas import Label, Params, label_name
+
+_PENALTIES_OF: dict[str, set[str | None]] = {
+    "lbfgs": {"l2", None},
+    "liblinear": {"l1", "l2"},
+    "newton-cg": {"l2", None},
+    "newton-cholesky": {"l2", None},
+    "sag": {"l2", None},
+    "saga": {"l1", "l2", "elasticnet", None},
+}
+
+
+def resolve(params: Params, labels: list[Label]) -> dict[str, Any]:
+    """Turn a request's parameters into the estimator's, all checks done.
+
+    Parameters
+    ----------
+    params : Params
+        As the client sent them.
+    labels : list of str, int or bool
+        The classes of the target, sorted.
+
+    Returns
+    -------
+    dict
+        Every parameter of `LogisticRegression` that has an effect, in JSON's
+        terms: `C` is None for no penalty, and the keys of `class_weight` are
+        labels as JSON writes them.
+
+    Raises
+    ------
+    InvalidParams
+        If the penalty is named twice and differently, a label of
+        `class_weight` is no class, or the solver cannot do what is asked.
+
+    References
+    ----------
+    scikit-learn 1.9, `LogisticRegression`, section "Parameters".
+    """
+    C, l1_ratio = _strength(params)
+    _check_solver(params, _name(C, l1_ratio), len(labels))
+    _check_weights(params, labels)
+    return {
+        "C": C,
+        "l1_ratio": l1_ratio,
+        "solver": params.solver,
+        "dual": params.dual,
+        "tol": params.tol,
+        "fit_intercept": params.fit_intercept,
+        "intercept_scaling": params.intercept_scaling,
+        "class_weight": params.class_weight,
+        "random_state": params.random_state or 0,
+        "max_iter": params.max_iter,
+    }
+
+
+def _strength(params: Params) -> tuple[float | None, float]:
+    """Return `C` (None for no penalty) and `l1_ratio`, the old spelling translated."""
+    C = 1.0 if params.C is UNSET else params.C
+    l1_ratio = 0.0 if params.l1_ratio is UNSET else params.l1_ratio
+    if params.penalty is None and params.C is UNSET:
+        C = None
+    if params.penalty == "l1" and params.l1_ratio is UNSET:
+        l1_ratio = 1.0
+    if C is None and l1_ratio > 0:
+        raise _invalid("l1_ratio", f"l1_ratio must be 0 without a penalty, it is {l1_ratio}.")
+    if params.penalty is not UNSET and params.penalty != _name(C, l1_ratio):
+        raise _invalid("penalty", _contradiction(params.penalty, C, l1_ratio))
+    return C, l1_ratio
+
+
+def _name(C: float | None, l1_ratio: float) -> str | None:
+    """Return the older name of a penalty."""
+    if C is None:
+        return None
+    return {0.0: "l2", 1.0: "l1"}.get(l1_ratio, "elasticnet")
+
+
+def _contradiction(penalty: str | None, C: float | None, l1_ratio: float) -> str:
+    needs = {
+        None: "C to be null or left out",
+        "l1": "a C, and l1_ratio to be 1 or left out",
+        "l2": "a C, and l1_ratio to be 0 or left out",
+        "elasticnet": "a C, and an l1_ratio between 0 and 1",
+    }[penalty]
+    name = "null" if penalty is None else f'"{penalty}"'
+    return (
+        f"penalty {name} needs {needs}; "
+        f"C is {'null' if C is None else C} and l1_ratio is {l1_ratio}."
+    )
+
+
+def _check_solver(params: Params, penalty: str | None, n_classes: int) -> None:
+    takes = _PENALTIES_OF[params.solver]
+    if penalty not in takes:
+        able = ", ".join(solver for solver, does in _PENALTIES_OF.items() if penalty in does)
+        raise _invalid(
+            "solver",
+            f"solver {params.solver} cannot do {_words(penalty)}; solvers that can: {able}.",
+        )
+    if params.solver == "liblinear" and n_classes > 2:
+        raise _invalid(
+            "solver",
+            f"solver liblinear takes two classes, the target has {n_classes}; take another solver.",
+        )
+    if params.dual and (params.solver != "liblinear" or penalty != "l2"):
+        raise _invalid(
+            "dual",
+            "dual must be false unless the solver is liblinear with an L2 penalty; "
+            f"the solver is {params.solver} with {_words(penalty)}.",
+        )
+
+
+def _words(penalty: str | None) -> str:
+    return {
+        None: "no penalty",
+        "l1": "an L1 penalty",
+        "l2": "an L2 penalty",
+        "elasticnet": "an elastic-net penalty",
+    }[penalty]
+
+
+def _check_weights(params: Params, labels: list[Label]) -> None:
+    if not isinstance(params.class_weight, dict):
+        return
+    names = [label_name(label) for label in labels]
+    for name in params.class_weight:
+        if name not in names:
+            raise _invalid(
+                f"class_weight/{name}",
+                f"class_weight must name classes of the target, {name!r} is none of them.",
+            )
+    if sum(params.class_weight.get(name, 1.0) > 0 for name in names) < 2:
+        raise _invalid("class_weight", "class_weight must leave two classes a weight above 0.")
+
+
+def _invalid(place: str, detail: str) -> InvalidParams:
+    return InvalidParams(detail, errors=[Fault(pointer=f"/params/{place}", detail=detail)])

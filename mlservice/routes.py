@@ -1,0 +1,210 @@
+"""The whole API as one table; the OpenAPI document is made from it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from mlservice import errors, openapi
+from mlservice.errors import Problem
+from mlservice.handlers import lifecycle, operations, prediction
+from mlservice.openapi import Answer, Operation, Parameter
+from mlservice.schemas import (
+    Index,
+    Liveness,
+    ModelDocument,
+    ModelList,
+    Prediction,
+    Readiness,
+    TrainingRequest,
+)
+
+_ID = Parameter(
+    name="id",
+    place="path",
+    description="The model's id.",
+    schema={"type": "string", "format": "uuid"},
+)
+_UNREADY: tuple[type[Problem], ...] = (
+    errors.MalformedQuery,
+    errors.ModelNotFound,
+    errors.ModelNotReady,
+    errors.InvalidRow,
+    errors.BrokenModel,
+    errors.StoreUnavailable,
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A handler, and how clients see it; the handler's docstring is the summary."""
+
+    method: str
+    path: str
+    handler: Handler
+    details: dict[str, Any]
+
+    def operation(self) -> Operation:
+        """Return what the OpenAPI document says of the route."""
+        summary = (self.handler.__doc__ or "").strip().rstrip(".")
+        return Operation(method=self.method, path=self.path, summary=summary, **self.details)
+
+
+def _route(method: str, path: str, handler: Handler, **details: Any) -> Route:
+    return Route(method, path, handler, details)
+
+
+async def describe_or_predict(request: web.Request) -> web.StreamResponse:
+    """Describe a model; with a query, predict the class of the row that it names."""
+    if request.rel_url.raw_query_string:
+        return await prediction.predict_row(request)
+    return await lifecycle.describe(request)
+
+
+ROUTES: tuple[Route, ...] = (
+    _route(
+        "POST",
+        "/models",
+        lifecycle.train,
+        body=TrainingRequest,
+        answers=[
+            Answer(status=202, description="Queued.", body=ModelDocument, headers=("Location",))
+        ],
+        problems=[
+            errors.MalformedJson,
+            errors.BodyTooLarge,
+            errors.UnsupportedMediaType,
+            errors.InvalidRequest,
+            errors.InvalidTable,
+            errors.InvalidParams,
+            errors.SingleClass,
+            errors.TableTooLarge,
+            errors.TooManyTrainings,
+            errors.TooManyModels,
+            errors.StoreUnavailable,
+        ],
+    ),
+    _route(
+        "GET",
+        "/models",
+        lifecycle.list_models,
+        parameters=[
+            Parameter(
+                name="limit",
+                place="query",
+                description="Most models of the page.",
+                schema={
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": lifecycle.MOST_LISTED,
+                    "default": lifecycle.LISTED,
+                },
+            ),
+            Parameter(
+                name="cursor",
+                place="query",
+                description="The `next` of the page before.",
+                schema={"type": "string"},
+            ),
+        ],
+        answers=[Answer(status=200, description="A page.", body=ModelList, headers=("Link",))],
+        problems=[errors.InvalidParameter, errors.StoreUnavailable],
+    ),
+    _route(
+        "GET",
+        "/models/{id}",
+        describe_or_predict,
+        parameters=[
+            _ID,
+            Parameter(
+                name="features",
+                place="query",
+                description="Each feature of the model by its name, or no query at all.",
+                schema={"type": "object", "additionalProperties": {"type": "number"}},
+                style={"style": "form", "explode": True},
+            ),
+        ],
+        answers=[
+            Answer(
+                status=200,
+                description="The prediction, or the document where there is no query.",
+                body=(Prediction, ModelDocument),
+            )
+        ],
+        problems=_UNREADY,
+    ),
+    _route(
+        "DELETE",
+        "/models/{id}",
+        lifecycle.delete,
+        parameters=[_ID],
+        answers=[Answer(status=204, description="Deleted.")],
+        problems=[errors.ModelNotFound, errors.StoreUnavailable],
+    ),
+    _route(
+        "GET",
+        "/health/live",
+        operations.live,
+        tag="operations",
+        answers=[Answer(status=200, description="Alive.", body=Liveness)],
+    ),
+    _route(
+        "GET",
+        "/health/ready",
+        operations.ready,
+        tag="operations",
+        parameters=[
+            Parameter(
+                name="for",
+                place="query",
+                description="`training` asks for the store and a worker as well.",
+                schema={"enum": ["training"]},
+            )
+        ],
+        answers=[
+            Answer(status=200, description="Ready.", body=Readiness),
+            Answer(status=503, description="Not ready.", body=Readiness),
+        ],
+    ),
+    _route(
+        "GET",
+        "/openapi.json",
+        operations.openapi,
+        tag="operations",
+        answers=[Answer(status=200, description="This document.", body=dict)],
+    ),
+    _route(
+        "GET",
+        "/problems/{slug}",
+        operations.problem_page,
+        tag="operations",
+        parameters=[
+            Parameter(
+                name="slug",
+                place="path",
+                description="Last part of a problem's `type`.",
+                schema={"enum": [kind.slug for kind in errors.problems()]},
+            )
+        ],
+        answers=[Answer(status=200, description="The words.", body=str, media_type="text/plain")],
+        problems=[errors.NotFound],
+    ),
+    _route(
+        "GET",
+        "/",
+        operations.index,
+        tag="operations",
+        answers=[Answer(status=200, description="The index.", body=Index)],
+    ),
+)
+
+
+def add_routes(app: web.Application, *, version: str) -> None:
+    """Serve every route of the table, and the document that describes them."""
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, route.handler)
+    operations_ = [route.operation() for route in ROUTES]
+    app[operations.DOCUMENT] = openapi.document(operations_, version=version)

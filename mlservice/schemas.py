@@ -1,0 +1,236 @@
+"""The JSON documents that clients send and receive.
+
+A declaration here is at once the check of a request, its part of the OpenAPI
+document, and the description of each member.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from mlservice.errors import Fault, InvalidRequest, MalformedJson
+
+Label = str | int | bool
+State = Literal["queued", "training", "ready", "failed"]
+Solver = Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
+Penalty = Literal["l1", "l2", "elasticnet"]
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of scikit-learn's `LogisticRegression`, those that have an effect."""
+
+    C: Annotated[
+        Annotated[float, Meta(gt=0)] | None | UnsetType,
+        Meta(description="Inverse of the regularisation strength; null: no penalty. Default 1."),
+    ] = UNSET
+    l1_ratio: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | UnsetType,
+        Meta(description="Share of L1 in the penalty: 0 is L2, 1 is L1. Default 0."),
+    ] = UNSET
+    penalty: Annotated[
+        Penalty | None | UnsetType,
+        Meta(description="The older spelling of C and l1_ratio; translated, never passed on."),
+    ] = UNSET
+    solver: Annotated[Solver, Meta(description="Algorithm that minimises the loss.")] = "lbfgs"
+    dual: Annotated[bool, Meta(description="Dual formulation; liblinear with L2 only.")] = False
+    tol: Annotated[float, Meta(ge=0, description="Tolerance of the stopping rule.")] = 1e-4
+    fit_intercept: Annotated[bool, Meta(description="Whether to fit an intercept.")] = True
+    intercept_scaling: Annotated[
+        float, Meta(gt=0, description="Scale of liblinear's intercept column.")
+    ] = 1.0
+    class_weight: Annotated[
+        dict[str, Annotated[float, Meta(ge=0)]] | Literal["balanced"] | None,
+        Meta(description="Weight of each class by its label as JSON writes it, or `balanced`."),
+    ] = None
+    random_state: Annotated[
+        Annotated[int, Meta(ge=0, le=2**32 - 1)] | None,
+        Meta(description="Seed of sag, saga and liblinear; null is 0."),
+    ] = None
+    max_iter: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Most iterations of the solver.")
+    ] = 100
+
+
+class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /models`."""
+
+    data: Annotated[
+        dict[str, Any] | list[dict[str, Any]],
+        Meta(
+            description="The table: columns, records, or split (`columns` and `data`).",
+            examples=[{"length": [1.4, 4.7], "species": ["setosa", "versicolor"]}],
+        ),
+    ]
+    target: Annotated[str, Meta(description="The column to predict.")]
+    name: Annotated[
+        Annotated[str, Meta(max_length=200)] | None, Meta(description="A name for people.")
+    ] = None
+    params: Params = Params()
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True):
+    """A column that the model reads."""
+
+    name: str
+    kind: Literal["number"] = "number"
+
+
+class FitWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about a fit that its owner should know."""
+
+    code: str
+    detail: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: Annotated[str | UnsetType, Meta(description="The request's id.")] = UNSET
+    errors: list[Fault] | UnsetType = UNSET
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the model is found."""
+
+    self: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A model in a list."""
+
+    id: str
+    name: str | None
+    state: State
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    attempts: int
+    links: Links
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a model: little before its training, the rest after."""
+
+    rows: int | None = None
+    features: list[Feature] | None = None
+    target: str | None = None
+    classes: list[Label] | None = None
+    params: dict[str, Any] | None = None
+    coefficients: dict[str, dict[str, float]] | None = None
+    intercept: dict[str, float] | None = None
+    n_iter: list[int] | None = None
+    converged: bool | None = None
+    warnings: list[FitWarning] = []
+    provenance: dict[str, Any] | None = None
+
+
+class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A model: what was asked for, how far it is, and what was learnt."""
+
+    id: str
+    name: str | None
+    state: State
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    attempts: int
+    links: Links
+    rows: int | None
+    features: list[Feature] | None
+    target: str | None
+    classes: list[Label] | None
+    params: dict[str, Any] | None
+    coefficients: dict[str, dict[str, float]] | None
+    intercept: dict[str, float] | None
+    n_iter: list[int] | None
+    converged: bool | None
+    warnings: list[FitWarning]
+    error: dict[str, Any] | None
+    provenance: dict[str, Any] | None
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of models, newest first."""
+
+    models: list[Summary]
+    next: Annotated[str | None, Meta(description="Cursor of the next page, if there is one.")]
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """The class of one row, and the probability of each class."""
+
+    model: str
+    prediction: Label
+    probabilities: dict[str, float]
+
+
+class Liveness(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    live: bool = True
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the process can predict, and whether the store and workers are there."""
+
+    live: bool
+    ready: bool
+    store: bool
+    workers: int
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """What is served, for a person with curl."""
+
+    status: Literal["alive"]
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+def label_name(label: Label) -> str:
+    """Return a label as JSON writes it, which is its name as a member."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    return str(label)
+
+
+_training = msgspec.json.Decoder(TrainingRequest)
+
+
+def read_training(body: bytes) -> TrainingRequest:
+    """Read the body of `POST /models`, without judging the table's cells.
+
+    Raises
+    ------
+    MalformedJson
+        If the body is not JSON, or nested too deeply to be read.
+    InvalidRequest
+        If a member is missing, unknown, out of range or of the wrong type.
+    """
+    try:
+        return _training.decode(body)
+    except msgspec.ValidationError as error:
+        said, _, path = str(error).partition(" - at ")
+        pointer = _pointer(path)
+        where = pointer or "the top of the body"
+        raise InvalidRequest(
+            f"What was sent is wrong at {where}: {said}.",
+            errors=[Fault(pointer=pointer, detail=said)],
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedJson(f"The body must be JSON, it is not: {error}.") from error
+    except RecursionError as error:
+        raise MalformedJson("The body must not be nested this deeply.") from error
+
+
+def _pointer(path: str) -> str:
+    # msgspec writes `$.data[3].name`, and `[...]` for any member of a mapping.
+    inner = path.strip("`").rpartition("$")[2].replace("[...]", "")
+    return re.sub(r"\[(\d+)\]", r"/\1", inner).replace(".", "/")

@@ -1,0 +1,180 @@
+"""What an operator may set, read once from the environment.
+
+Each field of `Settings` is the variable `MLSERVICE_<FIELD>`; its description
+is the text of the table in `docs/operating.md`, which a test holds to this.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from mlservice.errors import BadSetting
+
+PREFIX = "MLSERVICE_"
+MEBIBYTE = 1024 * 1024
+_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, with its default."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ] = 8000
+    data_dir: Annotated[
+        str,
+        Meta(description="Folder of the private Valkey; empty: the user's data folder (XDG)."),
+    ] = ""
+    redis_url: Annotated[
+        str,
+        Meta(
+            description="`redis://`, `rediss://` or `unix://` address of the store; empty: "
+            "`mlservice serve` starts a private Valkey, all else uses `redis://localhost:6379`."
+        ),
+    ] = ""
+    queue_name: Annotated[str, Meta(min_length=1, description="arq's queue.")] = "arq:queue"
+    allow_anonymous: Annotated[
+        bool, Meta(description="Listen on an address that is not loopback without keys.")
+    ] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least level that is logged."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "text"],
+        Meta(description="`auto`: text on a terminal, JSON lines otherwise."),
+    ] = "auto"
+    appendfsync: Annotated[
+        Literal["everysec", "always"],
+        Meta(description="When the private Valkey's append-only file is synced to disk."),
+    ] = "everysec"
+
+    store_timeout_s: Annotated[
+        float, Meta(gt=0, description="Longest wait for one answer of the store.")
+    ] = 3.0
+    shutdown_timeout_s: Annotated[
+        float, Meta(gt=0, description="Time that requests under way get at a stop.")
+    ] = 30.0
+    cache_bytes: Annotated[
+        int, Meta(ge=0, description="Memory for reconstructed models in one process.")
+    ] = 256 * MEBIBYTE
+
+    worker_slots: Annotated[
+        int, Meta(ge=1, le=1000, description="Trainings that one worker runs side by side.")
+    ] = 2
+    poll_delay_s: Annotated[
+        float, Meta(gt=0, description="How often a worker looks for new trainings.")
+    ] = 0.02
+    lease_s: Annotated[
+        float, Meta(gt=0, description="Silence after which a worker counts as lost.")
+    ] = 15.0
+    renew_s: Annotated[
+        float, Meta(gt=0, description="How often a worker renews the lease of a training.")
+    ] = 0.5
+    sweep_s: Annotated[
+        float, Meta(gt=0, description="How often each process looks for what was lost.")
+    ] = 5.0
+    training_attempts: Annotated[
+        int, Meta(ge=1, description="Workers that may die of one training before it fails.")
+    ] = 3
+    training_timeout_s: Annotated[
+        float, Meta(gt=0, description="Longest time for one training.")
+    ] = 3600.0
+    training_memory_bytes: Annotated[
+        int, Meta(ge=128 * MEBIBYTE, description="Memory that one training's process may take.")
+    ] = 4096 * MEBIBYTE
+    queue_timeout_s: Annotated[
+        float, Meta(gt=0, description="Longest time for a training to wait for a worker.")
+    ] = 86400.0
+    retention_s: Annotated[
+        float, Meta(gt=0, description="How long the record of a failed training is kept.")
+    ] = 604800.0
+
+    training_body_bytes: Annotated[
+        int, Meta(ge=1, description="Largest body of a training, decoded.")
+    ] = 256 * MEBIBYTE
+    max_features: Annotated[int, Meta(ge=1, description="Most features of a table.")] = 10_000
+    max_classes: Annotated[int, Meta(ge=2, description="Most classes of a target.")] = 1_000
+    max_cells: Annotated[
+        int, Meta(ge=1, description="Most cells of a table, rows times features.")
+    ] = 100_000_000
+    max_coefficients: Annotated[
+        int, Meta(ge=1, description="Most coefficients of a model, classes times features.")
+    ] = 10_000_000
+    open_trainings: Annotated[
+        int, Meta(ge=1, description="Most trainings queued or running, in all.")
+    ] = 1_000
+    open_trainings_per_tenant: Annotated[
+        int, Meta(ge=1, description="Most trainings queued or running, per tenant.")
+    ] = 100
+    models_per_tenant: Annotated[int, Meta(ge=1, description="Most models, per tenant.")] = 100_000
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the variables that begin with `MLSERVICE_`.
+
+        Raises
+        ------
+        BadSetting
+            If a variable is unknown, or its value is not of the field's type.
+        """
+        given: dict[str, Any] = {
+            _field(name): _value(name, text) for name, text in _own(environ).items()
+        }
+        return cls(**given)
+
+    def with_flags(self, **flags: object) -> "Settings":
+        """Return these settings with those of `flags` that are not None."""
+        return msgspec.structs.replace(
+            self, **{name: value for name, value in flags.items() if value is not None}
+        )
+
+    @property
+    def store_url(self) -> str:
+        """Address of the store where none is started privately."""
+        return self.redis_url or "redis://localhost:6379"
+
+
+_HINTS = get_type_hints(Settings, include_extras=True)
+FIELDS: tuple[str, ...] = tuple(field.name for field in msgspec.structs.fields(Settings))
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def _own(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in environ.items() if name.startswith(PREFIX)}
+
+
+def _field(name: str) -> str:
+    field = name.removeprefix(PREFIX).lower()
+    if field in FIELDS and name == variable(field):
+        return field
+    known = [variable(each) for each in FIELDS]
+    near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+    hint = f"the nearest known one is {near[0]}"
+    raise BadSetting(f"{name} is not a setting; {hint}.{_kubernetes(name)}")
+
+
+def _value(name: str, text: str) -> object:
+    field = _field(name)
+    try:
+        return msgspec.convert(_WORDS.get(text.lower(), text), _HINTS[field], strict=False)
+    except msgspec.ValidationError as error:
+        expected = str(error).split(" - at ")[0]
+        raise BadSetting(f"{name}: {expected}; it is {text!r}.{_kubernetes(text)}") from error
+
+
+def _kubernetes(text: str) -> str:
+    if text.startswith("tcp://") or "_SERVICE_" in text or "_TCP" in text:
+        return (
+            " Kubernetes sets such variables for a Service called mlservice;"
+            " set enableServiceLinks: false in the pod."
+        )
+    return ""

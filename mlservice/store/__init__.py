@@ -1,0 +1,18 @@
+"""Models, datasets and trainings in Redis: every key name and every atomic step."""
+
+from mlservice.store.link import Link, open_pool, open_redis
+from mlservice.store.models import PIECE_BYTES, Models
+from mlservice.store.records import Record
+from mlservice.store.trainings import Trainings, arq_timeout_s, keep_swept
+
+__all__ = [
+    "PIECE_BYTES",
+    "Link",
+    "Models",
+    "Record",
+    "Trainings",
+    "arq_timeout_s",
+    "keep_swept",
+    "open_pool",
+    "open_redis",
+]

@@ -1,0 +1,198 @@
+"""What the service does with models in the store: create, read, list, delete, load."""
+
+import hashlib
+from uuid import UUID
+
+from mlservice.errors import (
+    BrokenModel,
+    ModelNotReady,
+    Problem,
+    StoreUnavailable,
+    TooManyModels,
+    TooManyTrainings,
+)
+from mlservice.settings import Settings, variable
+from mlservice.store import keys
+from mlservice.store.entries import EntryBuilder
+from mlservice.store.link import Link
+from mlservice.store.records import Record, not_found
+
+PIECE_BYTES = 1024 * 1024
+UPLOAD_MS = 60_000
+WAITING_RETRY_S = 1
+
+
+class Models:
+    """Models as the service sees them.
+
+    Parameters
+    ----------
+    link : Link
+        The store.
+    settings : Settings
+        Limits and the queue's name.
+    entry : callable
+        Builds the queue's entry for one attempt, `jobs.entry`.
+    """
+
+    def __init__(self, link: Link, settings: Settings, entry: EntryBuilder) -> None:
+        self._link = link
+        self._settings = settings
+        self._entry = entry
+
+    async def append(self, model_id: str, piece: bytes) -> None:
+        """Add a piece to a training's body; it goes after 60 s unless `create` follows."""
+        key = keys.data(model_id)
+        await self._link.batch([("RPUSH", key, piece), ("PEXPIRE", key, UPLOAD_MS)])
+
+    async def create(
+        self, model_id: str, *, tenant: str, name: str | None, description: bytes
+    ) -> None:
+        """Queue a training whose body was appended before.
+
+        Parameters
+        ----------
+        model_id : str
+            A new UUID.
+        tenant : str
+            Whose model it is.
+        name : str, optional
+            Its name for people.
+        description : bytes
+            JSON object of what is known of it already.
+
+        Raises
+        ------
+        TooManyTrainings, TooManyModels
+            If a limit is reached.
+        StoreUnavailable
+            If the store does not answer; the training may then exist.
+        """
+        limits = self._settings
+        entry = self._entry(model_id, 1)
+        answer = await self._link.script(
+            "create", model_id, tenant, name or "", description, limits.training_attempts,
+            limits.queue_name, entry.id, entry.payload, _ms(limits.queue_timeout_s),
+            limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
+        )  # fmt: skip
+        if answer not in (b"ok", b"exists"):
+            raise self._refusal(answer.decode())
+
+    def _refusal(self, limit: str) -> Problem:
+        if limit == "no-data":
+            return StoreUnavailable("The body must be stored within 60 s, it took longer.")
+        most = f"{getattr(self._settings, limit)} ({variable(limit)})"
+        if limit == "models_per_tenant":
+            return TooManyModels(f"At most {most} models may be stored; delete some.")
+        return TooManyTrainings(
+            f"At most {most} trainings may be open; try again later.",
+            headers={"Retry-After": str(WAITING_RETRY_S)},
+        )
+
+    async def record(self, model_id: str) -> Record:
+        """Return a model's record.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is none.
+        """
+        check_id(model_id)
+        return Record.read(model_id, await self._link.call("HGETALL", keys.record(model_id)))
+
+    async def page(
+        self, tenant: str, *, limit: int, before: int | None = None
+    ) -> tuple[list[Record], int | None]:
+        """Return a tenant's models, newest first, and where the next page begins.
+
+        Parameters
+        ----------
+        limit : int
+            Most models of the page.
+        before : int, optional
+            Sequence number that the page's models are below.
+        """
+        highest = "+inf" if before is None else f"({before}"
+        found = await self._link.call(
+            "ZRANGE", keys.models(tenant), highest, "-inf", "BYSCORE", "REV",
+            "LIMIT", 0, limit + 1, "WITHSCORES",
+        )  # fmt: skip
+        # Members and scores in turn.
+        ids = [member.decode() for member in found[: 2 * limit : 2]]
+        more = int(found[2 * limit - 1]) if len(found) > 2 * limit else None
+        stored = await self._link.batch([("HGETALL", keys.record(each)) for each in ids])
+        # A model that was deleted between the two calls has no record any more.
+        return [Record.read(*pair) for pair in zip(ids, stored, strict=True) if pair[1]], more
+
+    async def delete(self, model_id: str) -> None:
+        """Delete a model in any state; a training of it stops at its next renewal.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is none.
+        """
+        check_id(model_id)
+        if not await self._link.script("delete", model_id, self._settings.queue_name):
+            raise not_found(model_id)
+
+    async def is_ready(self, model_id: str) -> bool:
+        """Tell whether the model is still there to predict."""
+        return bool(await self._link.call("HGET", keys.record(model_id), "state") == b"ready")
+
+    async def load(self, model_id: str) -> bytes:
+        """Return a ready model's artifact.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model.
+        ModelNotReady
+            If it is in another state.
+        BrokenModel
+            If the stored bytes are not those that were written.
+        """
+        check_id(model_id)
+        stored, pieces = await self._link.batch(
+            [
+                ("HGETALL", keys.record(model_id)),
+                ("LRANGE", keys.artifact(model_id), 0, -1),
+            ]
+        )
+        record = Record.read(model_id, stored)
+        if record.state != "ready":
+            raise not_ready(record)
+        artifact = b"".join(pieces)
+        if hashlib.sha256(artifact).hexdigest() != record.sha256:
+            raise BrokenModel("The stored model must have the digest of its record, it has not.")
+        return artifact
+
+
+def check_id(model_id: str) -> None:
+    """Refuse an id that is not a UUID as this service writes them.
+
+    Raises
+    ------
+    ModelNotFound
+        If it is not.
+    """
+    try:
+        written = str(UUID(model_id))
+    except ValueError:
+        written = ""
+    if written != model_id:
+        raise not_found(model_id)
+
+
+def not_ready(record: Record) -> ModelNotReady:
+    """Return the error for a model that is asked to predict too early, or never can."""
+    waiting = record.state in ("queued", "training")
+    return ModelNotReady(
+        f"The model must be ready to predict, it is {record.state}.",
+        headers={"Retry-After": str(WAITING_RETRY_S)} if waiting else {},
+        members={"state": record.state},
+    )
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,94 @@
+"""A model's record as it stands in the store, and as the document that clients read."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from mlservice.errors import ModelNotFound
+from mlservice.schemas import Links, State, Summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One model's record.
+
+    Attributes
+    ----------
+    state : str
+        Where the model is in its life.
+    description : bytes
+        JSON object: what is known beside the members of `Summary`.
+    error : bytes
+        JSON problem document of a failed training, or empty.
+    sha256 : str
+        Digest of the stored artifact, or empty.
+    """
+
+    id: str
+    tenant: str
+    state: State
+    name: str | None
+    attempt: int
+    created_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+    description: bytes
+    error: bytes
+    sha256: str
+
+    @classmethod
+    def read(cls, model_id: str, stored: dict[bytes, bytes]) -> "Record":
+        """Build a record from the store's hash.
+
+        Raises
+        ------
+        ModelNotFound
+            If the hash is empty.
+        """
+        if not stored:
+            raise not_found(model_id)
+        fields = {name.decode(): value for name, value in stored.items()}
+        times = {name: int(fields[name]) for name in ("started", "finished") if name in fields}
+        return cls(
+            id=model_id,
+            tenant=fields["tenant"].decode(),
+            state=fields["state"].decode(),  # type: ignore[arg-type]  # only the scripts write it
+            name=fields["name"].decode() or None,
+            attempt=int(fields["attempt"]),
+            created_ms=int(fields["created"]),
+            started_ms=times.get("started"),
+            finished_ms=times.get("finished"),
+            description=fields["description"],
+            error=fields.get("error", b""),
+            sha256=fields.get("sha256", b"").decode(),
+        )
+
+    def summary(self) -> Summary:
+        """Return what a list tells of the model."""
+        return Summary(
+            id=self.id,
+            name=self.name,
+            state=self.state,
+            created_at=_time(self.created_ms),
+            started_at=None if self.started_ms is None else _time(self.started_ms),
+            finished_at=None if self.finished_ms is None else _time(self.finished_ms),
+            attempts=self.attempt,
+            links=Links(self=f"/models/{self.id}"),
+        )
+
+    def document(self) -> bytes:
+        """Return the model's whole document as JSON."""
+        # Spliced, not parsed: a description with many coefficients is megabytes.
+        members = msgspec.json.encode(self.summary())[:-1] + b"," + self.description[1:-1]
+        return members + b',"error":' + (self.error or b"null") + b"}"
+
+
+def not_found(model_id: str) -> ModelNotFound:
+    """Return the error for an id that no model has."""
+    return ModelNotFound(f"There must be a model {model_id[:64]!r}, there is none.")
+
+
+def _time(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,12 @@
+#!lua flags=allow-oom,no-cluster
+-- A model in any state, and all that belongs to it. A worker that trains it finds
+-- its next renewal refused and stops.
+-- ARGV: id queue
+local id = ARGV[1]
+local held = redis.call('HMGET', record_of(id), 'tenant', 'state', 'attempt')
+if not held[1] then return 0 end
+release(id, ARGV[2])
+redis.call('ZREM', models_of(held[1]), id)
+redis.call('ZREM', EXPIRIES, id)
+redis.call('UNLINK', record_of(id), artifact_of(id), staged_of(id, held[3]))
+return 1

@@ -1,0 +1,46 @@
+-- Key names and steps that the scripts share; `keys.py` has the same names.
+local OPEN, LEASES, DEADLINES, EXPIRIES =
+  'mls:open', 'mls:leases', 'mls:deadlines', 'mls:expiries'
+
+-- All times are the server's, in milliseconds: one clock for every process.
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function record_of(id) return 'mls:model:' .. id end
+local function data_of(id) return 'mls:data:' .. id end
+local function artifact_of(id) return 'mls:artifact:' .. id end
+local function staged_of(id, attempt) return 'mls:staged:' .. id .. ':' .. attempt end
+local function open_of(tenant) return 'mls:open:' .. tenant end
+local function models_of(tenant) return 'mls:models:' .. tenant end
+
+local function overdue(set, id)
+  local due = redis.call('ZSCORE', set, id)
+  return due and tonumber(due) <= now()
+end
+
+local function enqueue(queue, entry, payload)
+  redis.call('SET', 'arq:job:' .. entry, payload)
+  redis.call('DEL', 'arq:in-progress:' .. entry, 'arq:retry:' .. entry)
+  -- 30 s in the past: arq compares with the worker's own clock, which may be behind.
+  redis.call('ZADD', queue, now() - 30000, entry)
+end
+
+local function dequeue(queue, entry)
+  redis.call('ZREM', queue, entry)
+  redis.call('DEL', 'arq:job:' .. entry, 'arq:in-progress:' .. entry, 'arq:retry:' .. entry)
+end
+
+-- What a training holds while it is open: its data, its places in sets, its entry.
+local function release(id, queue)
+  local held = redis.call('HMGET', record_of(id), 'tenant', 'state', 'attempt')
+  redis.call('UNLINK', data_of(id))
+  redis.call('ZREM', OPEN, id)
+  redis.call('ZREM', open_of(held[1]), id)
+  redis.call('ZREM', LEASES, id)
+  redis.call('ZREM', DEADLINES, id)
+  local attempt = tonumber(held[3])
+  if held[2] == 'queued' then attempt = attempt + 1 end
+  dequeue(queue, id .. ':' .. attempt)
+end

@@ -1,0 +1,226 @@
+"""What workers and sweepers do with trainings in the store.
+
+The record is the truth. It moves by atomic steps that carry the attempt's
+number as a fencing token: a worker that was given up and wakes up late finds
+its step refused as stale.
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from mlservice.errors import QueueTimeout, StoreUnavailable, TrainingProblem, WorkerLost
+from mlservice.settings import Settings
+from mlservice.store import keys
+from mlservice.store.entries import EntryBuilder
+from mlservice.store.link import Link
+from mlservice.store.models import PIECE_BYTES
+
+logger = logging.getLogger(__name__)
+
+STAGED_MS = 600_000
+LOCK_GRACE_MS = 5_000
+
+
+class Trainings:
+    """Trainings as workers and sweepers see them.
+
+    Parameters
+    ----------
+    link : Link
+        The store.
+    settings : Settings
+        Lease, deadlines and the queue's name.
+    entry : callable
+        Builds the queue's entry for one attempt, `jobs.entry`.
+    """
+
+    def __init__(self, link: Link, settings: Settings, entry: EntryBuilder) -> None:
+        self._link = link
+        self._settings = settings
+        self._entry = entry
+
+    async def claim(self, model_id: str, attempt: int, claimant: str) -> str:
+        """Take a queued training; return `ok`, `stale` or `no-data`."""
+        answer: bytes = await self._link.script(
+            "claim", model_id, attempt, claimant, _ms(self._settings.lease_s)
+        )
+        return answer.decode()
+
+    async def renew(self, model_id: str, attempt: int) -> bool:
+        """Keep the lease; return whether the training is still this attempt's."""
+        return bool(
+            await self._link.script("renew", model_id, attempt, _ms(self._settings.lease_s))
+        )
+
+    async def data(self, model_id: str) -> AsyncIterator[bytes]:
+        """Yield the training's body in pieces of at most 1 MiB."""
+        index = 0
+        while (piece := await self._link.call("LINDEX", keys.data(model_id), index)) is not None:
+            yield piece
+            index += 1
+
+    async def finish(
+        self, model_id: str, attempt: int, artifact: bytes, description: bytes, name: str = ""
+    ) -> str:
+        """Commit a model in one step; return `ok`, `stale` or `no-artifact`.
+
+        Parameters
+        ----------
+        artifact : bytes
+            The stored form of the model.
+        description : bytes
+            JSON object for the model's document.
+        name : str
+            The model's name for people, or empty.
+        """
+        staged = keys.staged(model_id, attempt)
+        await self._link.call("UNLINK", staged)
+        for start in range(0, len(artifact), PIECE_BYTES):
+            piece = artifact[start : start + PIECE_BYTES]
+            await self._link.batch([("RPUSH", staged, piece), ("PEXPIRE", staged, STAGED_MS)])
+        digest = hashlib.sha256(artifact).hexdigest()
+        return await self._end(
+            model_id, "training", attempt, "ready",
+            description=description, sha256=digest, name=name,
+        )  # fmt: skip
+
+    async def fail(
+        self, model_id: str, attempt: int, problem: dict[str, object], *, state: str = "training"
+    ) -> str:
+        """End an attempt as failed, with the problem that says why."""
+        token = attempt if state == "training" else ""
+        return await self._end(model_id, state, token, "failed", error=msgspec.json.encode(problem))
+
+    async def requeue(self, model_id: str, attempt: int, *, guard: str = "") -> str:
+        """Give a training back to the queue; return `ok`, `stale`, `not-due` or `exhausted`."""
+        entry = self._entry(model_id, attempt + 1)
+        answer: bytes = await self._link.script(
+            "requeue", model_id, attempt, guard, self._settings.queue_name,
+            entry.id, entry.payload, _ms(self._settings.queue_timeout_s),
+        )  # fmt: skip
+        return answer.decode()
+
+    async def _end(
+        self,
+        model_id: str,
+        state: str,
+        attempt: int | str,
+        outcome: str,
+        *,
+        description: bytes = b"",
+        error: bytes = b"",
+        sha256: str = "",
+        name: str = "",
+        guard: str = "",
+    ) -> str:
+        answer: bytes = await self._link.script(
+            "finish", model_id, state, attempt, outcome, description, error, sha256, guard,
+            _ms(self._settings.retention_s), self._settings.queue_name, name,
+        )  # fmt: skip
+        return answer.decode()
+
+    async def sweep(self) -> None:
+        """Act once on every training that was lost, waited too long, or expired."""
+        settings = self._settings
+        lock_ms = _ms(arq_lock_s(settings))
+        groups = await self._link.script("overdue", settings.queue_name, lock_ms, LOCK_GRACE_MS)
+        leases, deadlines, lost, expired = ([i.decode() for i in group] for group in groups)
+        for model_id in leases:
+            await self._reclaim(model_id)
+        for model_id in deadlines:
+            await self._give_up_waiting(model_id)
+        for model_id in lost:
+            await self._restore(model_id)
+        for model_id in expired:
+            await self._link.script("delete", model_id, settings.queue_name)
+
+    async def _reclaim(self, model_id: str) -> None:
+        attempt = await self._attempt(model_id)
+        answer = await self.requeue(model_id, attempt, guard="leases")
+        if answer == "ok":
+            logger.warning("worker of model %s was lost in attempt %d", model_id, attempt)
+        elif answer == "exhausted":
+            problem = WorkerLost(f"A worker must live until the end, {attempt} died.")
+            await self._end_overdue(model_id, "training", "leases", problem)
+
+    async def _give_up_waiting(self, model_id: str) -> None:
+        waited = f"{self._settings.queue_timeout_s:g} s"
+        problem = QueueTimeout(f"A worker must take the training within {waited}, none did.")
+        await self._end_overdue(model_id, "queued", "deadlines", problem)
+
+    async def _end_overdue(
+        self, model_id: str, state: str, guard: str, problem: TrainingProblem
+    ) -> None:
+        error = msgspec.json.encode(problem.document())
+        if await self._end(model_id, state, "", "failed", error=error, guard=guard) == "ok":
+            logger.warning("model %s failed: %s", model_id, problem.slug)
+
+    async def _restore(self, model_id: str) -> None:
+        attempt = await self._attempt(model_id)
+        entry = self._entry(model_id, attempt + 1)
+        if await self._link.script(
+            "restore", model_id, attempt, self._settings.queue_name, entry.id, entry.payload
+        ):
+            logger.warning("entry of model %s was lost and is queued again", model_id)
+
+    async def _attempt(self, model_id: str) -> int:
+        return int(await self._link.call("HGET", keys.record(model_id), "attempt") or 0)
+
+    async def announce(self, worker: str) -> None:
+        """Note that a worker lives."""
+        seconds = (await self._link.call("TIME"))[0]
+        await self._link.batch(
+            [
+                ("ZADD", keys.WORKERS, int(seconds), worker),
+                ("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", int(seconds) - 3600),
+            ]
+        )
+
+    async def retire(self, worker: str) -> None:
+        """Note that a worker has stopped."""
+        await self._link.call("ZREM", keys.WORKERS, worker)
+
+    async def workers(self) -> int:
+        """Return how many workers were seen within three sweeps."""
+        seconds = int((await self._link.call("TIME"))[0])
+        since = seconds - 3 * self._settings.sweep_s - 1
+        return int(await self._link.call("ZCOUNT", keys.WORKERS, since, "+inf"))
+
+
+async def keep_swept(trainings: Trainings, settings: Settings, worker: str | None = None) -> None:
+    """Sweep for ever; every process does, and needs no leader, since steps check again.
+
+    Parameters
+    ----------
+    worker : str, optional
+        Name of the worker that this process is, announced at each sweep.
+    """
+    while True:
+        pause_s = settings.sweep_s * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
+        try:
+            if worker:
+                await trainings.announce(worker)
+            await trainings.sweep()
+        except StoreUnavailable:
+            # Workers that live must get to renew their leases first.
+            pause_s += settings.lease_s
+        await asyncio.sleep(pause_s)
+
+
+def arq_lock_s(settings: Settings) -> float:
+    """Return how long arq locks an entry that a worker took."""
+    return arq_timeout_s(settings) + 10
+
+
+def arq_timeout_s(settings: Settings) -> float:
+    """Return arq's own time limit of a job, which must never come before ours."""
+    return settings.training_timeout_s + 60
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

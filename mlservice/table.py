@@ -1,0 +1,151 @@
+"""From a body's table to named columns, whatever form it was sent in.
+
+Columns, records and split mean the same table. A cell keeps the value that
+JSON gave it; what it may be is judged by who reads the column.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mlservice.errors import Fault, InvalidTable
+
+MOST_FAULTS = 20
+
+
+class Faults:
+    """All that is wrong with a table: the first 20 places, and how many there are."""
+
+    def __init__(self) -> None:
+        self.first: list[Fault] = []
+        self.count = 0
+
+    def add(self, pointer: str, detail: str) -> None:
+        """Note one wrong place."""
+        self.count += 1
+        if len(self.first) < MOST_FAULTS:
+            self.first.append(Fault(pointer=pointer, detail=detail))
+
+    def check(self) -> None:
+        """Refuse the table if anything was noted.
+
+        Raises
+        ------
+        InvalidTable
+            With the first 20 faults, and the count of all.
+        """
+        if not self.count:
+            return
+        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
+        raise InvalidTable(
+            f"{self.first[0].detail}{more}",
+            errors=self.first,
+            members={"error_count": self.count},
+        )
+
+
+class Table:
+    """Named columns of equal length, and where in the request each cell stood."""
+
+    def __init__(self, columns: dict[str, list[Any]], form: str) -> None:
+        self.columns = columns
+        self.form = form
+        self.rows = len(next(iter(columns.values()), ()))
+
+    def pointer(self, name: str, row: int | None = None) -> str:
+        """Return the RFC 6901 pointer to a cell, or to a column where it has one."""
+        if self.form == "columns":
+            return f"/data/{_escape(name)}" + ("" if row is None else f"/{row}")
+        if self.form == "records":
+            return f"/data/{row or 0}/{_escape(name)}"
+        position = list(self.columns).index(name)
+        return f"/data/columns/{position}" if row is None else f"/data/data/{row}/{position}"
+
+
+def _escape(token: str) -> str:
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def from_json(data: dict[str, Any] | list[dict[str, Any]]) -> Table:
+    """Read a table in one of its three JSON forms.
+
+    Parameters
+    ----------
+    data : dict or list of dict
+        Columns, records or split, as `api.md` tells them apart.
+
+    Raises
+    ------
+    InvalidTable
+        If the table is empty, ragged, or names a column twice.
+    """
+    faults = Faults()
+    if isinstance(data, list):
+        table = Table(_from_records(data, faults), "records")
+    elif {"columns", "data"} <= data.keys() <= {"columns", "data", "index"}:
+        table = Table(_from_split(data["columns"], data["data"], faults), "split")
+    else:
+        table = Table(_from_columns(data, faults), "columns")
+    faults.check()
+    if not table.rows:
+        faults.add("/data", "The table must have at least one row, it has none.")
+    faults.check()
+    return table
+
+
+def _from_columns(data: dict[str, Any], faults: Faults) -> dict[str, list[Any]]:
+    length = None
+    for name, cells in data.items():
+        if not isinstance(cells, list):
+            faults.add(f"/data/{_escape(name)}", f"Column {name!r} must be a list of values.")
+            continue
+        length = len(cells) if length is None else length
+        if len(cells) != length:
+            faults.add(
+                f"/data/{_escape(name)}",
+                f"Columns must be equally long: {name!r} has {len(cells)} values, "
+                f"the first has {length}.",
+            )
+    return data
+
+
+def _from_records(data: list[dict[str, Any]], faults: Faults) -> dict[str, list[Any]]:
+    names = list(data[0]) if data else []
+    expected = data[0].keys() if data else set()
+    for row, record in enumerate(data):
+        if record.keys() != expected:
+            faults.add(f"/data/{row}", f"Row {row} {_difference(expected, record.keys())}.")
+    if faults.count:
+        return {}
+    return {name: [record[name] for record in data] for name in names}
+
+
+def _difference(expected: Any, found: Any) -> str:
+    lacks, more = sorted(expected - found), sorted(found - expected)
+    parts = [f"lacks {lacks[0]!r}"] if lacks else []
+    parts += [f"has {more[0]!r}"] if more else []
+    return " and ".join(parts) + ", unlike the first row"
+
+
+def _from_split(names: Any, data: Any, faults: Faults) -> dict[str, list[Any]]:
+    for place, detail in _split_faults(names, data):
+        faults.add(place, detail)
+    if faults.count:
+        return {}
+    return {name: list(cells) for name, cells in zip(names, zip(*data, strict=True), strict=True)}
+
+
+def _split_faults(names: Any, data: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        yield "/data/columns", "columns must be a list of names."
+        return
+    seen = set()
+    for position, name in enumerate(names):
+        if name in seen:
+            yield f"/data/columns/{position}", f"Column names must differ, {name!r} stands twice."
+        seen.add(name)
+    if not isinstance(data, list):
+        yield "/data/data", "data must be a list of rows."
+        return
+    for row, cells in enumerate(data):
+        if not isinstance(cells, list) or len(cells) != len(names):
+            yield f"/data/data/{row}", f"Row {row} must be a list of {len(names)} values."

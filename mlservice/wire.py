@@ -1,0 +1,193 @@
+"""What crosses HTTP: bodies in, bodies out, problems, request ids."""
+
+import itertools
+import logging
+import re
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from aiohttp import http_exceptions, web
+from aiohttp.typedefs import Handler
+from aiohttp.web_protocol import RequestHandler
+
+from mlservice import logs
+from mlservice.errors import (
+    BodyTooLarge,
+    InternalError,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    UnsupportedMediaType,
+)
+from mlservice.settings import Settings, variable
+from mlservice.store import PIECE_BYTES, Models, Trainings
+
+logger = logging.getLogger(__name__)
+
+SETTINGS = web.AppKey("settings", Settings)
+MODELS = web.AppKey("models", Models)
+TRAININGS = web.AppKey("trainings", Trainings)
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+REQUEST_ID = "X-Request-ID"
+
+_encode = msgspec.json.Encoder().encode
+_sent_id = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+_prefix = secrets.token_hex(6)
+_numbers = itertools.count(1)
+
+
+def respond(
+    value: Any, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """Return a JSON answer; bytes are taken as JSON already."""
+    body = value if isinstance(value, bytes) else _encode(value)
+    return web.Response(body=body + b"\n", status=status, headers=headers, content_type=JSON)
+
+
+@web.middleware
+async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every request its id, and every failure its problem document."""
+    sent = request.headers.get(REQUEST_ID, "")
+    identity = sent if _sent_id(sent) else f"{_prefix}-{next(_numbers):x}"
+    logs.request_id.set(identity)
+    try:
+        response = await handler(request)
+    except Problem as problem:
+        response = _render(problem, identity)
+    except web.HTTPException as error:
+        response = _from_aiohttp(error, request, identity)
+    except http_exceptions.HttpProcessingError as error:
+        detail = f"The body must be as its headers say: {type(error).__name__}."
+        response = _render(MalformedRequest(detail), identity)
+    except (ConnectionError, web.RequestPayloadError):
+        raise  # The client has gone; there is nobody to answer.
+    except Exception:
+        logger.exception("%s failed", request.match_info.handler.__name__)
+        response = _render(InternalError("The service has a bug; its log has more."), identity)
+    response.headers[REQUEST_ID] = identity
+    return response
+
+
+def _render(problem: Problem, identity: str) -> web.Response:
+    document = problem.document() | {"instance": identity}
+    return web.Response(
+        body=_encode(document) + b"\n",
+        status=problem.status,
+        headers=problem.headers,
+        content_type=PROBLEM_JSON,
+    )
+
+
+def _from_aiohttp(
+    error: web.HTTPException, request: web.Request, identity: str
+) -> web.StreamResponse:
+    """Turn the framework's own failures into problem documents."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allow = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": allow})
+        detail = f"The method must be one of {allow}, it is {request.method}."
+        return _render(MethodNotAllowed(detail, headers={"Allow": allow}), identity)
+    if error.status == 404:
+        detail = "The path must be one of those in /openapi.json, it is not."
+        return _render(NotFound(detail), identity)
+    if error.status < 400:
+        return error
+    return _render(MalformedRequest(f"The request must be valid HTTP: {error.reason}."), identity)
+
+
+def check_media_type(request: web.Request, *allowed: str) -> None:
+    """Refuse a body of a media type that the path does not read.
+
+    Raises
+    ------
+    UnsupportedMediaType
+        If `Content-Type` stands there and names another one.
+    """
+    sent = request.headers.get("Content-Type", "")
+    if sent and request.content_type not in allowed:
+        raise UnsupportedMediaType(
+            f"Content-Type must be {' or '.join(allowed)}, it is {request.content_type}.",
+            headers={"Accept-Post": ", ".join(allowed)},
+        )
+
+
+async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes]:
+    """Yield a body in pieces of 1 MiB, the last one shorter.
+
+    Parameters
+    ----------
+    setting : str
+        Name of the setting that holds the largest size, decoded.
+
+    Raises
+    ------
+    BodyTooLarge
+        As soon as the body is known to be larger.
+    """
+    most: int = getattr(request.app[SETTINGS], setting)
+    if (request.content_length or 0) > most:
+        raise _too_large(most, setting, f"{request.content_length}")
+    piece, size = bytearray(), 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > most:
+            raise _too_large(most, setting, "more")
+        piece += chunk
+        while len(piece) >= PIECE_BYTES:
+            yield bytes(piece[:PIECE_BYTES])
+            del piece[:PIECE_BYTES]
+    if piece:
+        yield bytes(piece)
+
+
+def _too_large(most: int, setting: str, found: str) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body may have at most {most} bytes ({variable(setting)}), it has {found}."
+    )
+
+
+class _Protocol(RequestHandler):
+    """aiohttp's connection, but what is not HTTP is answered as a problem, not echoed."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # holds what was sent
+    ) -> web.StreamResponse:
+        """Answer without a word of what was sent, and close the connection."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("An answer was begun; it cannot be taken back.")
+        if status >= 500:
+            logger.error("a request failed in the server", exc_info=exc)
+            problem: Problem = InternalError("The service has a bug; its log has more.")
+        else:
+            problem = MalformedRequest("The request must be valid HTTP/1.1, it is not.")
+        identity = f"{_prefix}-{next(_numbers):x}"
+        response = _render(problem, identity)
+        response.headers[REQUEST_ID] = identity
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """aiohttp's server with connections of the kind above."""
+
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner with a server of the kind above."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        options = made._kwargs  # noqa: SLF001  # aiohttp gives them no public name
+        return _Server(made.request_handler, request_factory=made.request_factory, **options)

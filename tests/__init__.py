@@ -1,0 +1,1 @@
+"""Tests: real Valkey, real arq worker, real sockets."""

@@ -1,0 +1,92 @@
+"""What tests share: a Valkey of their own, settings for it, the app and a client."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from blockbuster import BlockBuster
+from redis import Redis
+from redis.exceptions import ConnectionError  # noqa: A004  # redis-py's own
+
+from mlservice.app import create_app
+from mlservice.embedded import valkey as embedded
+from mlservice.settings import Settings
+from tests.support import Client, Server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a Valkey on a Unix socket; return its address."""
+    folder = tmp_path_factory.mktemp("valkey")
+    process = subprocess.Popen(embedded.command(folder, appendfsync="everysec"))
+    path = embedded.socket_path(folder)
+    try:
+        with Redis(unix_socket_path=str(path)) as client:
+            _wait(client, process)
+        yield f"unix://{path}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait(client: "Redis", process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        with contextlib.suppress(ConnectionError):
+            client.ping()
+            return
+    pytest.fail("Valkey ended at its start")
+
+
+@pytest.fixture
+def redis(valkey: str) -> Iterator["Redis"]:
+    """Return a client of an emptied Valkey."""
+    with Redis.from_url(valkey) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def settings(valkey: str, redis: "Redis") -> Settings:  # noqa: ARG001  # emptied first
+    """Return settings for the session's Valkey, emptied."""
+    return Settings(redis_url=valkey)
+
+
+@pytest.fixture
+def app(settings: Settings) -> web.Application:
+    """Return the application."""
+    return create_app(settings)
+
+
+@pytest.fixture
+async def client(
+    app: web.Application, aiohttp_client: Callable[[Server], Awaitable[Client]]
+) -> Client:
+    """Return a client of the application, over a real socket."""
+    return await aiohttp_client(Server(app))
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the caller's settings out of the tests."""
+    for name in list(os.environ):
+        if name.startswith("MLSERVICE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """Fail a test whose event loop our code blocks with a file, a socket or a sleep."""
+    guard = BlockBuster(scanned_modules=["mlservice", "workers"])
+    guard.activate()
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture
+def data() -> Path:
+    """Return the folder of golden files."""
+    return Path(__file__).parent / "data"

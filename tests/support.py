@@ -1,0 +1,112 @@
+"""The smallest valid things, every argument by keyword."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import numpy as np
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+from arq.worker import Worker
+from sklearn.datasets import load_iris
+
+from mlservice.model import Model
+from mlservice.schemas import Feature, Label
+from mlservice.settings import Settings
+from mlservice.wire import Runner
+from workers.settings import worker_options
+
+Client = TestClient[Request, Application]
+
+IRIS_FEATURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+DEFAULT_PARAMS: dict[str, Any] = {
+    "C": 1.0,
+    "l1_ratio": 0.0,
+    "solver": "lbfgs",
+    "dual": False,
+    "tol": 1e-4,
+    "fit_intercept": True,
+    "intercept_scaling": 1.0,
+    "class_weight": None,
+    "random_state": 0,
+    "max_iter": 100,
+}
+
+
+class Server(TestServer):
+    """A test server that serves as the real one does, parser errors included."""
+
+    async def _make_runner(self, **kwargs: Any) -> Runner:
+        return Runner(self.app, access_log=None, **kwargs)
+
+
+def make_model(
+    *,
+    classes: tuple[Label, ...] = ("no", "yes"),
+    features: tuple[str, ...] = ("a", "b"),
+    coef: Any = None,
+    intercept: Any = None,
+    params: dict[str, Any] | None = None,
+) -> Model:
+    """Return a small model with made-up coefficients."""
+    rows = 1 if len(classes) == 2 else len(classes)
+    size = rows * len(features)
+    return Model(
+        features=tuple(Feature(name=name) for name in features),
+        target="target",
+        classes=classes,
+        coef=np.arange(1.0, size + 1).reshape(rows, -1) if coef is None else np.array(coef),
+        intercept=np.linspace(-1, 1, rows) if intercept is None else np.array(intercept),
+        n_iter=(7,),
+        params=params or DEFAULT_PARAMS,
+        provenance={"rows": 3},
+    )
+
+
+def iris_columns() -> dict[str, list[Any]]:
+    """Return scikit-learn's iris as a columns table with the target `species`."""
+    iris = load_iris()
+    table = {name: iris.data[:, i].tolist() for i, name in enumerate(IRIS_FEATURES)}
+    table["species"] = [str(iris.target_names[code]) for code in iris.target]
+    return table
+
+
+def make_request(**members: Any) -> dict[str, Any]:
+    """Return the body of a training on iris, members replaced or added."""
+    return {"data": iris_columns(), "target": "species", "params": {"max_iter": 1000}} | members
+
+
+async def work(settings: Settings) -> None:
+    """Run a real arq worker until its queue is empty."""
+    worker = Worker(burst=True, handle_signals=False, **worker_options(settings))
+    try:
+        await worker.async_run()
+    finally:
+        await worker.close()
+
+
+async def create(client: Client, body: dict[str, Any]) -> str:
+    """Post a training and return its model's id."""
+    async with client.post("/models", json=body) as response:
+        document = await response.json()
+        assert response.status == 202, document
+    return str(document["id"])
+
+
+async def get(client: Client | aiohttp.ClientSession, path: str) -> Any:
+    """Return the JSON that a path answers with, whatever its status."""
+    async with client.get(path) as response:
+        return await response.json()
+
+
+async def until(
+    holds: Callable[[], Awaitable[Any]], *, within_s: float, every_s: float = 0.02
+) -> Any:
+    """Ask again until the answer is true, and return it; fail at the deadline."""
+    deadline = time.monotonic() + within_s
+    while not (answer := await holds()):
+        assert time.monotonic() < deadline, f"did not happen within {within_s} s"
+        await asyncio.sleep(every_s)
+    return answer

@@ -1,0 +1,99 @@
+"""What runs in a fit's own process: limits, lifeline, and frames of msgpack.
+
+A frame is a 4-byte big-endian length and that many bytes. The parent sends
+the body in pieces and ends it with an empty frame; the child answers with one
+frame and exits. When the parent goes away, so does the child.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+import msgpack
+import msgspec
+
+from mlservice.errors import InternalError, Problem, TrainingMemory
+from mlservice.model import encode
+from mlservice.settings import Settings
+from workers.training import train
+
+LENGTH = struct.Struct(">I")
+_CPU_GRACE_S = 30
+
+
+def run(connection: socket.socket, settings: Settings) -> None:
+    """Fit one training and answer; the process ends with this call."""
+    _limit(settings)
+    body = b"".join(_receive(connection))
+    threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+    answer = msgpack.packb(_train(body, settings))
+    connection.sendall(LENGTH.pack(len(answer)) + answer)
+
+
+def _train(body: bytes, settings: Settings) -> dict[str, object]:
+    try:
+        trained = train(body, settings)
+    except Problem as problem:
+        return _failed(problem)
+    except MemoryError:
+        most = f"{settings.training_memory_bytes} bytes (MLSERVICE_TRAINING_MEMORY_BYTES)"
+        return _failed(TrainingMemory(f"The training may take {most}, it needed more."))
+    except Exception as error:  # noqa: BLE001  # the top of a process
+        # Its text could hold the client's data.
+        name = type(error).__name__
+        return _failed(InternalError(f"The service has a bug: {name} in the fit."))
+    return {
+        "artifact": encode(trained.model),
+        "description": msgspec.json.encode(trained.description),
+        "name": trained.name or "",
+    }
+
+
+def _failed(problem: Problem) -> dict[str, object]:
+    return {"problem": problem.document()}
+
+
+def _limit(settings: Settings) -> None:
+    """Bound what the fit may take, and let the kernel end it before the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cpu_s = int(settings.training_timeout_s) + _CPU_GRACE_S
+    for kind, most in (
+        (resource.RLIMIT_DATA, settings.training_memory_bytes),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (bound, bound))
+    os.nice(5)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write("1000")
+
+
+def _receive(connection: socket.socket) -> Iterator[bytes]:
+    while length := LENGTH.unpack(_exactly(connection, LENGTH.size))[0]:
+        yield _exactly(connection, length)
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        piece = connection.recv(length - len(received))
+        if not piece:
+            os._exit(0)
+        received += piece
+    return bytes(received)
+
+
+def _end_with_parent(connection: socket.socket) -> None:
+    """Wait for the parent to close its end, which it does by dying or giving up."""
+    with contextlib.suppress(OSError):
+        connection.recv(1)
+    os._exit(1)

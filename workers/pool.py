@@ -1,0 +1,190 @@
+"""Child processes with a deadline and a memory limit: a fit is killed, not awaited.
+
+Each fit has a process of its own, forked from a forkserver that has
+scikit-learn imported. One spare is forked ahead, so that starting a fit costs
+nothing on its way.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+import msgpack
+
+from mlservice.errors import TrainerKilled, TrainingProblem, TrainingTimeout
+from mlservice.settings import Settings
+
+_LENGTH_BYTES = 4
+_MOST_ANSWER_BYTES = 1 << 30
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _run(connection: socket.socket, settings: Settings) -> None:
+    # Here, so that the worker itself never imports scikit-learn.
+    from workers import child
+
+    child.run(connection, settings)
+
+
+class _Child:
+    """One process, and the parent's end of its socket."""
+
+    def __init__(self, process: ForkServerProcess, connection: socket.socket) -> None:
+        self.process = process
+        self._connection = connection
+
+    async def exchange(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+        """Send a body, and return the child's answer.
+
+        Raises
+        ------
+        ConnectionError, asyncio.IncompleteReadError
+            If the child dies before it has answered.
+        """
+        reader, writer = await asyncio.open_connection(sock=self._connection)
+        try:
+            async for piece in pieces:
+                writer.write(len(piece).to_bytes(_LENGTH_BYTES) + piece)
+                await writer.drain()
+            writer.write(bytes(_LENGTH_BYTES))
+            length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
+            if length > _MOST_ANSWER_BYTES:
+                raise ConnectionError("a child's answer is too long")
+            answer: dict[str, Any] = msgpack.unpackb(await reader.readexactly(length))
+            return answer
+        finally:
+            writer.close()
+
+    async def end(self) -> int | None:
+        """Kill the process if it still runs, and return its exit code."""
+        self.process.kill()
+        self._connection.close()
+        await asyncio.to_thread(self.process.join)
+        code = self.process.exitcode
+        self.process.close()
+        return code
+
+
+class Pool:
+    """Runs fits, each in a process of its own.
+
+    Parameters
+    ----------
+    settings : Settings
+        The fit's limits; the children get them too.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["workers.pool", "workers.child"])
+        self._spare: asyncio.Task[_Child] | None = None
+
+    async def start(self) -> None:
+        """Start the forkserver and fork the first spare."""
+        self._spare = asyncio.create_task(asyncio.to_thread(self._fork))
+        await asyncio.wait([self._spare])
+        self._spare.result()
+
+    async def close(self) -> None:
+        """End the spare; fits under way are ended by whoever runs them."""
+        if self._spare:
+            with contextlib.suppress(OSError):
+                await (await self._spare).end()
+            self._spare = None
+
+    async def run(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+        """Fit one training in a child.
+
+        Parameters
+        ----------
+        pieces : async iterator of bytes
+            The request's body.
+
+        Returns
+        -------
+        dict
+            `artifact`, `description` and `name`, or `problem`.
+
+        Raises
+        ------
+        TrainingTimeout
+            If the fit overran its time; the process is gone.
+        TrainerKilled
+            If the process died by itself.
+        """
+        child = await self._take()
+        code: int | None = None
+        try:
+            async with asyncio.timeout(self._settings.training_timeout_s):
+                return await child.exchange(pieces)
+        except TimeoutError as error:
+            raise self._overran() from error
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            code = await child.end()
+            raise self._died(code) from error
+        finally:
+            if code is None:
+                await child.end()
+
+    async def _take(self) -> _Child:
+        """Return a child that lives, and have the next spare forked."""
+        spare, self._spare = self._spare, asyncio.create_task(asyncio.to_thread(self._fork))
+        if spare is not None:
+            with contextlib.suppress(OSError):
+                child = await spare
+                if child.process.is_alive():
+                    return child
+                await child.end()
+        return await asyncio.to_thread(self._fork)
+
+    def _fork(self) -> _Child:
+        ours, theirs = socket.socketpair()
+        with theirs, _as_for_children():
+            process = self._context.Process(target=_run, args=(theirs, self._settings))
+            process.start()
+        ours.setblocking(False)
+        return _Child(process, ours)
+
+    def _overran(self) -> TrainingProblem:
+        most = f"{self._settings.training_timeout_s:g} s (MLSERVICE_TRAINING_TIMEOUT_S)"
+        return TrainingTimeout(f"A training may take {most}, it took longer.")
+
+    def _died(self, code: int | None) -> TrainingProblem:
+        if code == -signal.SIGXCPU:
+            return self._overran()
+        if code is not None and code < 0:
+            how = f"it was killed by {signal.Signals(-code).name}"
+        else:
+            how = f"it ended with code {code}"
+        return TrainerKilled(f"The training's process must live until it answers, {how}.")
+
+
+@contextlib.contextmanager
+def _as_for_children() -> Iterator[None]:
+    """Give the forkserver one BLAS thread, and keep children from importing our script.
+
+    multiprocessing would run the parent's main script again in each child,
+    which takes 140 ms under arq's command line.
+    """
+    main = sys.modules["__main__"]
+    script = main.__dict__.pop("__file__", None)
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        if script is not None:
+            main.__file__ = script
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

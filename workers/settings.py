@@ -1,0 +1,74 @@
+"""What arq reads: `arq workers.settings.WorkerSettings`."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import Any
+
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import func
+
+from mlservice import jobs, logs
+from mlservice.settings import Settings
+from mlservice.store import Link, Trainings, arq_timeout_s, keep_swept, open_pool, open_redis
+from workers import tasks
+from workers.pool import Pool
+
+
+def worker_options(settings: Settings) -> dict[str, Any]:
+    """Return what arq's `Worker` takes, for these settings."""
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+
+    async def start(ctx: dict[Any, Any]) -> None:
+        logs.configure(settings)
+        link = Link(open_redis(settings), settings.store_timeout_s)
+        trainings = Trainings(link, settings, jobs.entry)
+        pool = Pool(settings)
+        await pool.start()
+        ctx["trainer"] = tasks.Trainer(trainings, pool, settings, worker)
+        ctx["sweeper"] = asyncio.create_task(keep_swept(trainings, settings, worker))
+        ctx["link"], ctx["trainings"], ctx["pool"] = link, trainings, pool
+
+    async def stop(ctx: dict[Any, Any]) -> None:
+        ctx["sweeper"].cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ctx["sweeper"]
+        await ctx["trainings"].retire(worker)
+        await ctx["pool"].close()
+        await ctx["link"].close()
+
+    return {
+        "functions": [
+            func(
+                tasks.train,
+                name=jobs.TASK,
+                timeout=arq_timeout_s(settings),
+                # Attempts are counted in the record; arq's own count must never be first.
+                max_tries=1_000_000,
+                keep_result=0,
+            )
+        ],
+        "queue_name": settings.queue_name,
+        "redis_pool": ArqRedis(
+            open_pool(settings),
+            job_serializer=jobs.pack,
+            job_deserializer=jobs.unpack,
+            default_queue_name=settings.queue_name,
+        ),
+        # For `arq --check`, which opens its own connection.
+        "redis_settings": RedisSettings.from_dsn(settings.store_url),
+        "job_serializer": jobs.pack,
+        "job_deserializer": jobs.unpack,
+        "on_startup": start,
+        "on_shutdown": stop,
+        "max_jobs": settings.worker_slots,
+        "poll_delay": settings.poll_delay_s,
+        "keep_result": 0,
+        "log_results": False,
+        "health_check_interval": settings.sweep_s,
+        "health_check_key": f"{settings.queue_name}:health-check:{socket.gethostname()}",
+    }
+
+
+WorkerSettings = type("WorkerSettings", (), worker_options(Settings.from_environ(os.environ)))

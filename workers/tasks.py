@@ -1,0 +1,121 @@
+"""What arq runs: take the lease, keep it alive, fit in the pool, store once."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mlservice.errors import DataLost, InternalError, Problem, StoreUnavailable
+from mlservice.settings import Settings
+from mlservice.store import Trainings
+from workers.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 0.2
+_STOP_PATIENCE_S = 2.0
+
+
+class Trainer:
+    """Runs trainings for one worker.
+
+    Parameters
+    ----------
+    trainings : Trainings
+        The store.
+    pool : Pool
+        Where fits run.
+    settings : Settings
+        How often leases are renewed.
+    worker : str
+        The worker's name.
+    """
+
+    def __init__(self, trainings: Trainings, pool: Pool, settings: Settings, worker: str) -> None:
+        self._trainings = trainings
+        self._pool = pool
+        self._settings = settings
+        self._worker = worker
+
+    async def run(self, model_id: str, attempt: int) -> None:
+        """Run one attempt of a training, unless another worker has it."""
+        claimant = f"{self._worker}:{secrets.token_hex(8)}"
+        answer = await self._insist(lambda: self._trainings.claim(model_id, attempt, claimant))
+        if answer == "ok":
+            await self._attempt(model_id, attempt)
+        elif answer == "no-data":
+            lost = DataLost("The training's data must be in the store, they are gone.")
+            await self._insist(
+                lambda: self._trainings.fail(model_id, attempt, lost.document(), state="queued")
+            )
+
+    async def _attempt(self, model_id: str, attempt: int) -> None:
+        begun = time.monotonic()
+        try:
+            answer = await self._fit(model_id, attempt)
+        except asyncio.CancelledError:
+            # The worker stops: another one may take the training at once.
+            await self._insist(
+                lambda: self._trainings.requeue(model_id, attempt), patience_s=_STOP_PATIENCE_S
+            )
+            raise
+        except StoreUnavailable:
+            logger.warning("model %s is left to its lease: its data cannot be read", model_id)
+            return
+        except Problem as problem:
+            answer = {"problem": problem.document()}
+        except OSError as error:
+            lacks = InternalError(f"A process must be started for the fit: {error.strerror}.")
+            answer = {"problem": lacks.document()}
+        if answer is None:
+            logger.info("attempt %d of model %s was taken away", attempt, model_id)
+            return
+        outcome = await self._insist(lambda: self._store(model_id, attempt, answer))
+        logger.info("model %s: %s in %.3f s", model_id, outcome, time.monotonic() - begun)
+
+    async def _fit(self, model_id: str, attempt: int) -> dict[str, Any] | None:
+        """Return the fit's answer, or None when the attempt is no longer ours."""
+        fit = asyncio.create_task(self._pool.run(self._trainings.data(model_id)))
+        try:
+            while not (await asyncio.wait([fit], timeout=self._settings.renew_s))[0]:
+                if not await self._is_ours(model_id, attempt):
+                    return None
+            return fit.result()
+        finally:
+            fit.cancel()
+            await asyncio.wait([fit])
+
+    async def _is_ours(self, model_id: str, attempt: int) -> bool:
+        try:
+            return await self._trainings.renew(model_id, attempt)
+        except StoreUnavailable:
+            # Go on: the commit is refused if the lease was lost meanwhile.
+            return True
+
+    async def _store(self, model_id: str, attempt: int, answer: dict[str, Any]) -> str:
+        if "problem" in answer:
+            slug = str(answer["problem"]["type"])
+            stored = await self._trainings.fail(model_id, attempt, answer["problem"])
+            return f"failed, {slug}" if stored == "ok" else stored
+        stored = await self._trainings.finish(model_id, attempt, **answer)
+        return "ready" if stored == "ok" else stored
+
+    async def _insist(
+        self, step: Callable[[], Awaitable[str]], patience_s: float | None = None
+    ) -> str:
+        """Take a step again while the store is away, for as long as a lease lasts."""
+        deadline = time.monotonic() + (patience_s or self._settings.lease_s)
+        while True:
+            try:
+                return await step()
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+
+
+async def train(ctx: dict[Any, Any], model_id: str, attempt: int) -> None:
+    """Run one attempt; this is the task that arq knows."""
+    await ctx["trainer"].run(model_id, attempt)

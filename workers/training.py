@@ -1,0 +1,159 @@
+"""From a request's body to a model: no I/O, no clock, no globals."""
+
+import platform
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import scipy
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from mlservice import __version__
+from mlservice.dataset import Dataset, prepare
+from mlservice.errors import NumericalFailure
+from mlservice.model import Model
+from mlservice.schemas import Description, FitWarning, label_name, read_training
+from mlservice.scoring import estimator
+from mlservice.settings import Settings
+
+# A document with more would be megabytes; the artifact has them all.
+MOST_COEFFICIENTS_TOLD = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training gives: the model, its document's members, its name."""
+
+    model: Model
+    description: Description
+    name: str | None
+
+
+def train(body: bytes, limits: Settings) -> Trained:
+    """Fit the model that a request's body asks for.
+
+    Parameters
+    ----------
+    body : bytes
+        As `POST /models` took it.
+    limits : Settings
+        Limits on the table.
+
+    Raises
+    ------
+    ClientProblem
+        If the request is wrong, as the service would have told.
+    NumericalFailure
+        If no finite coefficients were found.
+    """
+    request = read_training(body)
+    dataset = prepare(request, limits)
+    del body
+    fitted, told = fit(dataset)
+    model = _model(dataset, fitted)
+    return Trained(model=model, description=_describe(dataset, model, told), name=request.name)
+
+
+def fit(dataset: Dataset) -> tuple[LogisticRegression, list[FitWarning]]:
+    """Fit scikit-learn's estimator, and put its warnings into words.
+
+    Returns
+    -------
+    estimator : LogisticRegression
+        Fitted on the positions of the classes, which sort as the classes do.
+    warnings : list of FitWarning
+        What the fit had to say.
+
+    Raises
+    ------
+    NumericalFailure
+        If a coefficient is not finite, or lbfgs gave up without a step.
+    """
+    codes = {label_name(label): code for code, label in enumerate(dataset.classes)}
+    unfitted = estimator(dataset.params, codes)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fitted = unfitted.fit(dataset.X, dataset.y)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise NumericalFailure(_NOT_FINITE + f" scikit-learn says: {str(error)[:300]}") from error
+    gave_up = any("ABNORMAL" in str(each.message) for each in caught)
+    if gave_up or not (np.isfinite(fitted.coef_).all() and np.isfinite(fitted.intercept_).all()):
+        raise NumericalFailure(_NOT_FINITE)
+    return fitted, _in_words(caught, fitted)
+
+
+_NOT_FINITE = (
+    "The coefficients must be finite, the solver found none; "
+    "bring the columns to similar scales and train again."
+)
+
+
+def _in_words(
+    caught: list[warnings.WarningMessage], fitted: LogisticRegression
+) -> list[FitWarning]:
+    told = []
+    for each in caught:
+        if issubclass(each.category, ConvergenceWarning):
+            detail = (
+                f"The solver {fitted.solver} stopped after {max(fitted.n_iter_)} iterations "
+                "without converging; raise max_iter, or bring the columns to similar scales."
+            )
+            told.append(FitWarning(code="not-converged", detail=detail))
+        else:
+            told.append(FitWarning(code="solver", detail=str(each.message)[:300]))
+    return list(dict.fromkeys(told))
+
+
+def _model(dataset: Dataset, fitted: LogisticRegression) -> Model:
+    return Model(
+        features=dataset.features,
+        target=dataset.target,
+        classes=dataset.classes,
+        coef=fitted.coef_,
+        intercept=np.broadcast_to(fitted.intercept_, fitted.coef_.shape[:1]).copy(),
+        n_iter=tuple(int(each) for each in fitted.n_iter_),
+        params=dataset.params,
+        provenance=_provenance(dataset),
+    )
+
+
+def _provenance(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "versions": {
+            "mlservice": __version__,
+            "scikit-learn": sklearn.__version__,
+            "scipy": scipy.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "data_digest": f"sha256:{dataset.digest()}",
+        "rows": len(dataset.y),
+        "random_state": dataset.params["random_state"],
+    }
+
+
+def _describe(dataset: Dataset, model: Model, told: list[FitWarning]) -> Description:
+    names = [label_name(label) for label in model.classes]
+    # With two classes the one row of coefficients is that of the second.
+    names = names[-len(model.coef) :]
+    columns = [feature.name for feature in model.features]
+    coefficients = None
+    if model.coef.size <= MOST_COEFFICIENTS_TOLD:
+        coefficients = {
+            name: dict(zip(columns, row, strict=True))
+            for name, row in zip(names, model.coef.tolist(), strict=True)
+        }
+    return msgspec.structs.replace(
+        dataset.describe(),
+        coefficients=coefficients,
+        intercept=dict(zip(names, model.intercept.tolist(), strict=True)),
+        n_iter=list(model.n_iter),
+        converged=not any(each.code == "not-converged" for each in told),
+        warnings=told,
+        provenance=model.provenance,
+    )
