@@ -231,6 +231,6 @@ def read_training(body: bytes) -> TrainingRequest:
 
 
 def _pointer(path: str) -> str:
-    # msgspec writes `$.data[3].name`, and `[...]` for any member of a mapping.
-    inner = path.strip("`").rpartition("$")[2].replace("[...]", "")
-    return re.sub(r"\[(\d+)\]", r"/\1", inner).replace(".", "/")
+    # msgspec writes `$.data[3].name`; after `[...]`, any member of a mapping, it is lost.
+    known = path.strip("`").rpartition("$")[2].partition("[...]")[0]
+    return re.sub(r"\[(\d+)\]", r"/\1", known).replace(".", "/")

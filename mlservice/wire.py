@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from aiohttp import http_exceptions, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
@@ -61,11 +61,10 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = _render(problem, identity)
     except web.HTTPException as error:
         response = _from_aiohttp(error, request, identity)
-    except http_exceptions.HttpProcessingError as error:
-        detail = f"The body must be as its headers say: {type(error).__name__}."
+    except (web.RequestPayloadError, ConnectionError):
+        # A coding that is broken, or a client that has gone and will not read this.
+        detail = "The body must arrive whole and be coded as its headers say, it did not."
         response = _render(MalformedRequest(detail), identity)
-    except (ConnectionError, web.RequestPayloadError):
-        raise  # The client has gone; there is nobody to answer.
     except Exception:
         logger.exception("%s failed", request.match_info.handler.__name__)
         response = _render(InternalError("The service has a bug; its log has more."), identity)

@@ -2,24 +2,29 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
+import msgspec
 import numpy as np
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from arq.worker import Worker
 from sklearn.datasets import load_iris
 
-from mlservice.model import Model
-from mlservice.schemas import Feature, Label
+from mlservice import jobs
+from mlservice.model import Model, encode
+from mlservice.schemas import Description, Feature, Label
 from mlservice.settings import Settings
+from mlservice.store import Link, Models, Trainings, open_redis
 from mlservice.wire import Runner
 from workers.settings import worker_options
 
 Client = TestClient[Request, Application]
 
+JSON = {"Content-Type": "application/json"}
 IRIS_FEATURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 DEFAULT_PARAMS: dict[str, Any] = {
     "C": 1.0,
@@ -110,3 +115,20 @@ async def until(
         assert time.monotonic() < deadline, f"did not happen within {within_s} s"
         await asyncio.sleep(every_s)
     return answer
+
+
+async def store_model(settings: Settings, model: Model) -> str:
+    """Store a model as a worker would have, without a fit; return its id."""
+    link = Link(open_redis(settings), settings.store_timeout_s)
+    try:
+        models = Models(link, settings, jobs.entry)
+        trainings = Trainings(link, settings, jobs.entry)
+        model_id = str(uuid.uuid4())
+        await models.append(model_id, b"{}")
+        description = msgspec.json.encode(Description())
+        await models.create(model_id, tenant="anonymous", name=None, description=description)
+        assert await trainings.claim(model_id, 1, "test") == "ok"
+        assert await trainings.finish(model_id, 1, encode(model), description) == "ok"
+    finally:
+        await link.close()
+    return model_id

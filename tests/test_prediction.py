@@ -1,0 +1,158 @@
+"""One row by query, through HTTP."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mlservice.errors import MalformedQuery
+from mlservice.handlers.prediction import read_query
+from mlservice.settings import Settings
+from tests.support import Client, create, get, make_model, make_request, store_model
+
+
+async def test_a_row_is_matched_by_name_in_any_order(client: Client, settings: Settings) -> None:
+    """The order of the query's members changes nothing."""
+    model_id = await store_model(settings, make_model(coef=[[1.0, -3.0]], intercept=[0.5]))
+
+    one = await get(client, f"/models/{model_id}?a=2&b=1")
+    other = await get(client, f"/models/{model_id}?b=1&a=2")
+
+    assert one == other
+    assert one["prediction"] == "no"
+    assert one["probabilities"]["yes"] == pytest.approx(1 / (1 + 2.718281828459045**0.5))
+    assert one["model"] == model_id
+
+
+@pytest.mark.parametrize("text", ["1", "-1.5", "+2", ".5", "5.", "1e3", "1E-3", "-0", "00.1"])
+async def test_a_number_is_decimal_or_exponent_notation(
+    client: Client, settings: Settings, text: str
+) -> None:
+    """What is written like a JSON or a CSV number is one, a plus sign escaped."""
+    model_id = await store_model(settings, make_model())
+
+    response = await client.get(f"/models/{model_id}", params={"a": text, "b": "1"})
+
+    assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "nan", "inf", "-Infinity", "1_000", " 1", "1 ", "１２", "0x10", "1e400", "1,5"],
+)
+async def test_anything_else_is_refused_with_its_name(
+    client: Client, settings: Settings, text: str
+) -> None:
+    """What Python's float would take beyond that is refused, as are infinities."""
+    model_id = await store_model(settings, make_model())
+
+    response = await client.get(f"/models/{model_id}", params={"a": text, "b": "1"})
+
+    document = await response.json()
+    assert response.status == 422
+    assert [fault["parameter"] for fault in document["errors"]] == ["a"]
+
+
+async def test_all_problems_of_a_row_are_told_at_once(client: Client, settings: Settings) -> None:
+    """Left out, unknown, repeated and wrong: each member has its own fault."""
+    model_id = await store_model(settings, make_model(features=("a", "b", "c")))
+
+    response = await client.get(f"/models/{model_id}?a=x&b=1&b=2&d=1")
+
+    document = await response.json()
+    assert response.status == 422
+    assert document["type"] == "/problems/invalid-row"
+    assert {fault["parameter"] for fault in document["errors"]} == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "__proto__", "{0}", "%s", "=cmd", "a b", "a&b", "a+b", "ä", "a/b", "𝒳", "limit"]
+)
+async def test_a_feature_may_have_any_printable_name(
+    client: Client, settings: Settings, name: str
+) -> None:
+    """No name is reserved and none is special, once it is percent-encoded."""
+    data = {name: [1, 2, 3, 4], "target": [0, 0, 1, 1]}
+    model_id = await store_model(settings, make_model(features=(name, "b")))
+
+    response = await client.get(f"/models/{model_id}", params={name: "1", "b": "2"})
+    posted = await client.post("/models", json={"data": data, "target": "target"})
+
+    assert response.status == 200
+    assert posted.status == 202
+
+
+@pytest.mark.parametrize("query", ["a=%zz", "a=%", "a=%FF", "%C3=1", "a=%ED%A0%80"])
+async def test_a_query_that_cannot_be_decoded_is_malformed(
+    client: Client, settings: Settings, query: str
+) -> None:
+    """Bytes that are not UTF-8 are refused, not replaced."""
+    model_id = await store_model(settings, make_model())
+
+    with pytest.raises(MalformedQuery):
+        read_query(query)
+
+    assert (await _raw(client, f"/models/{model_id}?{query}")).startswith(b"HTTP/1.1 4")
+
+
+async def _raw(client: Client, target: str) -> bytes:
+    """Send a request line as it is, without a client that corrects it."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_a_score_that_overflows_is_refused(client: Client, settings: Settings) -> None:
+    """Finite numbers that overflow in the score are told, never answered with NaN."""
+    model_id = await store_model(settings, make_model(coef=[[1e10, -1e10]]))
+
+    response = await client.get(f"/models/{model_id}?a=1e308&b=1e308")
+
+    assert response.status == 422
+    assert "overflow" in (await response.json())["detail"]
+
+
+@pytest.mark.parametrize("score", [-800.0, -40.0, 0.0, 40.0, 800.0])
+async def test_probabilities_are_finite_and_sum_to_one(
+    client: Client, settings: Settings, score: float
+) -> None:
+    """No score is too far for the exponential."""
+    model_id = await store_model(settings, make_model(coef=[[1.0, 0.0]], intercept=[0.0]))
+
+    answer = await get(client, f"/models/{model_id}?a={score}&b=0")
+
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-15)
+    assert answer["prediction"] == ("yes" if score > 0 else "no")
+
+
+async def test_a_queued_model_answers_that_it_is_not_ready(client: Client) -> None:
+    """Asked too early, the answer is 409 with the state, and when to ask again."""
+    model_id = await create(client, make_request())
+
+    response = await client.get(f"/models/{model_id}?sepal_length=1")
+
+    document = await response.json()
+    assert response.status == 409
+    assert document["state"] == "queued"
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_many_features_take_the_matrix_path_with_the_same_answer(
+    client: Client, settings: Settings
+) -> None:
+    """A model of more than 300 coefficients predicts as its estimator does."""
+    names = tuple(f"f{i}" for i in range(200))
+    coef: Any = [
+        [(i % 7) / 10 for i in range(200)],
+        [0.0] * 200,
+        [-(i % 5) / 10 for i in range(200)],
+    ]
+    model = make_model(features=names, classes=(1, 2, 3), coef=coef, intercept=[0.0, 1.0, 2.0])
+    model_id = await store_model(settings, model)
+
+    answer = await get(client, f"/models/{model_id}?" + "&".join(f"{n}=0.1" for n in names))
+
+    scores = [sum(row) * 0.1 + start for row, start in zip(coef, [0.0, 1.0, 2.0], strict=True)]
+    assert answer["prediction"] == 1 + scores.index(max(scores))

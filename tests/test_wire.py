@@ -1,0 +1,228 @@
+"""Bodies, problems and request ids, over real sockets."""
+
+import asyncio
+import gzip
+import io
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from mlservice.app import create_app
+from mlservice.settings import Settings
+from tests.support import JSON, Client, Server, make_request
+
+
+async def test_a_request_id_comes_back_as_it_was_sent(client: Client) -> None:
+    """The client's own id names the request in the answer and in a problem."""
+    response = await client.get("/nowhere", headers={"X-Request-ID": "my-id.1"})
+
+    assert response.headers["X-Request-ID"] == "my-id.1"
+    assert (await response.json())["instance"] == "my-id.1"
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 129, "é", '"'])
+async def test_a_request_id_that_is_no_token_is_replaced(client: Client, sent: str) -> None:
+    """What could break a log line or a header is not taken over."""
+    response = await client.get("/health/live", headers={"X-Request-ID": sent})
+
+    assert response.headers["X-Request-ID"] not in ("", sent)
+
+
+async def test_each_request_has_an_id_of_its_own(client: Client) -> None:
+    """Requests without an id get different ones."""
+    first, second = [await client.get("/health/live") for _ in range(2)]
+
+    assert first.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+
+
+async def test_an_unknown_path_is_a_problem(client: Client) -> None:
+    """The framework's 404 is a problem document."""
+    response = await client.get("/modelz")
+
+    assert response.status == 404
+    assert response.content_type == "application/problem+json"
+    assert (await response.json())["type"] == "/problems/not-found"
+
+
+async def test_a_wrong_method_is_a_problem_that_lists_the_right_ones(client: Client) -> None:
+    """The framework's 405 is a problem document with `Allow`."""
+    response = await client.put("/models")
+
+    assert response.status == 405
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    assert (await response.json())["type"] == "/problems/method-not-allowed"
+
+
+async def test_options_and_head_are_answered(client: Client) -> None:
+    """OPTIONS lists the methods, HEAD has GET's status and no body."""
+    options = await client.options("/models")
+    head = await client.head("/models")
+
+    assert (options.status, options.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    assert (head.status, await head.read()) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"data": NaN}',
+        b'{"data": {"x": [1,]}}',
+        b'{"data": {"x": ["\xff"]}}',
+        b'{"data": {"x": ["\\ud800"]}}',
+        b'{"data": {"x": ' + b"[" * 100_000,
+        json.dumps(make_request()).encode("utf-16"),
+        json.dumps(make_request()).encode() + b" x",
+    ],
+)
+async def test_a_body_that_is_not_json_is_malformed(client: Client, body: bytes) -> None:
+    """Whatever is not JSON by RFC 8259 is 400, and nothing is queued."""
+    response = await client.post("/models", data=body, headers=JSON)
+
+    assert response.status == 400
+    assert (await response.json())["type"] == "/problems/malformed-json"
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"targt": "y"}, ""),
+        ({"target": 1}, "/target"),
+        ({"name": "x" * 201}, "/name"),
+        ({"params": {"C": "1"}}, "/params/C"),
+        ({"params": {"C": 0}}, "/params/C"),
+        ({"params": {"CC": 1}}, "/params"),
+        ({"params": {"solver": "adam"}}, "/params/solver"),
+        ({"params": {"max_iter": 1_000_001}}, "/params/max_iter"),
+        ({"data": 1}, "/data"),
+        ({"data": [1]}, "/data/0"),
+    ],
+)
+async def test_a_wrong_member_is_refused_with_its_place(
+    client: Client, members: dict[str, Any], pointer: str
+) -> None:
+    """Unknown, mistyped and out of range: 422 that points at the member."""
+    response = await client.post("/models", json=make_request(**members))
+
+    document = await response.json()
+    assert response.status == 422
+    assert document["type"] == "/problems/invalid-request"
+    assert document["errors"][0]["pointer"] == pointer
+
+
+async def test_another_media_type_is_refused_with_those_that_are_read(client: Client) -> None:
+    """415 has `Accept-Post`; a body without a media type is taken as JSON."""
+    refused = await client.post("/models", data=b"a,b\n1,2\n", headers={"Content-Type": "text/csv"})
+    body = json.dumps(make_request()).encode()
+    taken = await client.post("/models", data=body, skip_auto_headers=["Content-Type"])
+
+    assert refused.status == 415
+    assert refused.headers["Accept-Post"] == "application/json"
+    assert (await refused.json())["type"] == "/problems/unsupported-media-type"
+    assert taken.status == 202
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_beyond_the_limit_is_refused(
+    aiohttp_client: Any, settings: Settings, *, chunked: bool
+) -> None:
+    """413 names the setting, whether the length was announced or not."""
+    limited = msgspec.structs.replace(settings, training_body_bytes=1000)
+    client = await aiohttp_client(Server(create_app(limited)))
+    body = json.dumps(make_request()).encode()
+
+    async def pieces() -> Any:
+        yield body
+
+    response = await client.post("/models", data=pieces() if chunked else body, headers=JSON)
+
+    document = await response.json()
+    assert response.status == 413
+    assert document["type"] == "/problems/body-too-large"
+    assert "MLSERVICE_TRAINING_BODY_BYTES" in document["detail"]
+
+
+async def test_a_compressed_body_is_read_within_the_same_limit(
+    aiohttp_client: Any, settings: Settings
+) -> None:
+    """gzip is decoded, and its decoded size is what counts."""
+    limited = msgspec.structs.replace(settings, training_body_bytes=20_000)
+    client = await aiohttp_client(Server(create_app(limited)))
+    headers = JSON | {"Content-Encoding": "gzip"}
+    small = gzip.compress(json.dumps(make_request()).encode())
+    bomb = gzip.compress(b" " * 10_000_000)
+
+    taken = await client.post("/models", data=io.BytesIO(small), headers=headers)
+    refused = await client.post("/models", data=io.BytesIO(bomb), headers=headers)
+    broken = await client.post("/models", data=b"not gzip", headers=headers)
+
+    assert taken.status == 202
+    assert refused.status == 413
+    assert broken.status == 400
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GARBAGE\r\nAuthorization: Bearer hunter2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: hunter2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"hunter2" * 2000 + b"\r\n\r\n",
+        b"GET /" + b"hunter2" * 2000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_answered_without_echo(
+    client: Client, caplog: pytest.LogCaptureFixture, request_bytes: bytes
+) -> None:
+    """400, a problem document, a closed connection, and no word of what was sent."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(request_bytes)
+
+    answer = await asyncio.wait_for(reader.read(), 5)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 400 " in head.split(b"\r\n")[0]
+    assert json.loads(body)["type"] == "/problems/malformed-request"
+    assert b"hunter2" not in answer
+    assert "hunter2" not in caplog.text
+    writer.close()
+
+
+async def test_an_unexpected_failure_hides_its_message_and_logs_it(
+    app: web.Application, aiohttp_client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug answers 500 without its text; the text is in the log."""
+
+    async def explode(_: web.Request) -> web.Response:
+        raise RuntimeError("hunter2")
+
+    app.router.add_get("/explode", explode)
+    client = await aiohttp_client(Server(app))
+
+    response = await client.get("/explode")
+
+    assert response.status == 500
+    assert (await response.json())["type"] == "/problems/internal-error"
+    assert "hunter2" not in await response.text()
+    assert "hunter2" in caplog.text
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cut upload is not logged as a failure, and the next request is served."""
+    _, writer = await asyncio.open_connection(client.host, client.port)
+    head = "POST /models HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+    response = await client.get("/health/live")
+
+    assert response.status == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
