@@ -10,7 +10,7 @@ answer, what is here goes on predicting.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
@@ -54,10 +54,15 @@ class ModelCache:
         Where a model that is not here is loaded from.
     most_bytes : int
         Memory that the models may take together; one always stays.
+    clock : callable
+        Seconds that only grow.
     """
 
-    def __init__(self, source: Source, most_bytes: int) -> None:
+    def __init__(
+        self, source: Source, most_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._source = source
+        self._clock = clock
         self._most_bytes = most_bytes
         self._bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -75,7 +80,7 @@ class ModelCache:
         entry = self._entries.get(model_id)
         if entry is None:
             return await self._load_once(model_id)
-        age_s = time.monotonic() - entry.checked
+        age_s = self._clock() - entry.checked
         if age_s > FRESH_S:
             await self._check(model_id, entry, patience_s=CHECK_S if age_s > STALE_S else 0)
             if model_id not in self._entries:
@@ -103,7 +108,7 @@ class ModelCache:
         return await asyncio.shield(task)
 
     async def _load(self, model_id: str) -> Scorer:
-        begun = time.monotonic()
+        begun = self._clock()
         scorer = Scorer(decode(await self._source.load(model_id)))
         self._entries[model_id] = _Entry(scorer, begun)
         self._bytes += scorer.size_bytes
@@ -118,7 +123,7 @@ class ModelCache:
             await asyncio.wait([entry.checking], timeout=patience_s)
 
     async def _revalidate(self, model_id: str, entry: _Entry) -> None:
-        begun = time.monotonic()
+        begun = self._clock()
         try:
             if not await self._source.is_ready(model_id):
                 self.drop(model_id)

@@ -90,3 +90,29 @@ def no_blocking_calls() -> Iterator[None]:
 def data() -> Path:
     """Return the folder of golden files."""
     return Path(__file__).parent / "data"
+
+
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def spawn(settings: Settings, tmp_path: Path) -> Iterator[Spawn]:
+    """Start programs with the settings of the test; end those that still run."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*command: str, **variables: str) -> "subprocess.Popen[str]":
+        environ = os.environ | {
+            "MLSERVICE_REDIS_URL": settings.redis_url,
+            "PYTHONFAULTHANDLER": "1",
+            **variables,
+        }
+        with (tmp_path / f"log{len(started)}.txt").open("w") as log:
+            process = subprocess.Popen(command, env=environ, stderr=log, text=True, cwd=tmp_path)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)

@@ -132,3 +132,13 @@ async def store_model(settings: Settings, model: Model) -> str:
     finally:
         await link.close()
     return model_id
+
+
+def endless_request() -> dict[str, Any]:
+    """Return a training that runs for minutes, in a solver that checks for no signal."""
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(2000, 20))
+    table: dict[str, Any] = {f"f{i}": X[:, i].tolist() for i in range(20)}
+    table["y"] = (generator.random(2000) < 0.5).astype(int).tolist()
+    params = {"solver": "saga", "tol": 0, "max_iter": 1_000_000}
+    return {"data": table, "target": "y", "params": params}

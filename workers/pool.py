@@ -40,6 +40,15 @@ class _Child:
         self.process = process
         self._connection = connection
 
+    def is_waiting(self) -> bool:
+        """Tell whether the child still holds its end of the socket."""
+        try:
+            return bool(self._connection.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            return False
+
     async def exchange(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
         """Send a body, and return the child's answer.
 
@@ -140,7 +149,7 @@ class Pool:
         if spare is not None:
             with contextlib.suppress(OSError):
                 child = await spare
-                if child.process.is_alive():
+                if child.is_waiting():
                     return child
                 await child.end()
         return await asyncio.to_thread(self._fork)

@@ -1,0 +1,176 @@
+"""Children that fit: one each, limited, killed when they must go."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from mlservice.errors import TrainerKilled, TrainingTimeout
+from mlservice.model import decode
+from mlservice.settings import Settings
+from tests.support import endless_request, make_request, until
+from workers.pool import Pool
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Pool]:
+    """Return a pool that has its spare."""
+    pool = Pool(Settings())
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+async def _pieces(body: dict[str, Any]) -> AsyncIterator[bytes]:
+    whole = json.dumps(body).encode()
+    for start in range(0, len(whole), 1000):
+        yield whole[start : start + 1000]
+
+
+def _children() -> list[psutil.Process]:
+    """Return the processes that fit, or wait to."""
+    servers = [
+        child
+        for child in psutil.Process().children()
+        if any("forkserver" in word for word in child.cmdline())
+    ]
+    return [child for server in servers for child in server.children()]
+
+
+def _busiest() -> psutil.Process | None:
+    """Return the child that has used the most CPU, once it fits."""
+    times = [(sum(child.cpu_times()[:2]), child) for child in _children()]
+    most, child = max(times, key=lambda pair: pair[0], default=(0.0, None))
+    return child if most > 0.15 else None
+
+
+async def _busy_child() -> psutil.Process:
+    async def ask() -> psutil.Process | None:
+        return _busiest()
+
+    child: psutil.Process = await until(ask, within_s=10)
+    return child
+
+
+async def test_a_fit_in_a_child_gives_a_stored_model(pool: Pool) -> None:
+    """Body in, artifact and description out."""
+    answer = await pool.run(_pieces(make_request(name="iris")))
+
+    assert decode(answer["artifact"]).classes == ("setosa", "versicolor", "virginica")
+    assert msgspec.json.decode(answer["description"])["converged"] is True
+    assert answer["name"] == "iris"
+
+
+async def test_what_is_wrong_comes_back_as_a_problem(pool: Pool) -> None:
+    """A child refuses a request as the service would."""
+    answer = await pool.run(_pieces(make_request(target="nope")))
+
+    assert answer["problem"]["type"] == "/problems/invalid-table"
+
+
+async def test_each_fit_has_a_process_of_its_own(pool: Pool) -> None:
+    """A child that has answered ends; the next fit is another process's."""
+    first = {child.pid for child in _children()}
+
+    await pool.run(_pieces(make_request()))
+    await pool.run(_pieces(make_request()))
+
+    async def are_gone() -> bool:
+        return not first & {child.pid for child in _children()}
+
+    await until(are_gone, within_s=5)
+
+
+async def test_a_spare_is_forked_ahead(pool: Pool) -> None:
+    """There is a child that waits before there is a fit."""
+    assert len(_children()) >= 1
+    assert await pool.run(_pieces(make_request()))
+
+
+async def test_a_spare_that_died_is_replaced(pool: Pool) -> None:
+    """A dead spare costs its fit a fork, not its life."""
+    spares = _children()
+    for child in spares:
+        child.kill()
+    await asyncio.to_thread(psutil.wait_procs, spares, 5)
+
+    answer = await pool.run(_pieces(make_request()))
+
+    assert "artifact" in answer
+
+
+async def test_a_fit_that_overruns_its_time_is_killed() -> None:
+    """The process is gone when the error is told."""
+    pool = Pool(Settings(training_timeout_s=0.5))
+    await pool.start()
+    fit = asyncio.create_task(pool.run(_pieces(endless_request())))
+    child = await _busy_child()
+
+    with pytest.raises(TrainingTimeout, match="MLSERVICE_TRAINING_TIMEOUT_S"):
+        await fit
+
+    assert not child.is_running()
+    await pool.close()
+
+
+async def test_a_fit_that_needs_too_much_memory_fails_by_itself() -> None:
+    """The limit is the child's; the parent hears the reason."""
+    pool = Pool(Settings(training_memory_bytes=384 * 1024 * 1024))
+    await pool.start()
+    body = {"data": {"x": [0.5] * 12_000_000, "y": [0, 1] * 6_000_000}, "target": "y"}
+    whole = json.dumps(body).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(whole), 1 << 20):
+            yield whole[start : start + (1 << 20)]
+
+    answer = await pool.run(pieces())
+
+    assert answer["problem"]["type"] == "/problems/training-memory"
+    assert "MLSERVICE_TRAINING_MEMORY_BYTES" in answer["problem"]["detail"]
+    await pool.close()
+
+
+async def test_a_child_that_is_killed_is_told_by_its_signal(pool: Pool) -> None:
+    """The death of one child is one training's error, and the next fit is well."""
+    fit = asyncio.create_task(pool.run(_pieces(endless_request())))
+    child = await _busy_child()
+
+    os.kill(child.pid, signal.SIGKILL)
+
+    with pytest.raises(TrainerKilled, match="SIGKILL"):
+        await fit
+    assert "artifact" in await pool.run(_pieces(make_request()))
+
+
+async def test_a_fit_that_is_cancelled_leaves_no_process(pool: Pool) -> None:
+    """Cancelling waits until the child is gone, within a second."""
+    fit = asyncio.create_task(pool.run(_pieces(endless_request())))
+    child = await _busy_child()
+    begun = time.monotonic()
+
+    fit.cancel()
+    await asyncio.wait([fit])
+
+    assert not child.is_running()
+    assert time.monotonic() - begun < 1
+
+
+async def test_fits_run_side_by_side(pool: Pool) -> None:
+    """A fit that takes for ever does not hold up another."""
+    endless = asyncio.create_task(pool.run(_pieces(endless_request())))
+    await _busy_child()
+
+    answer = await asyncio.wait_for(pool.run(_pieces(make_request())), 10)
+
+    assert "artifact" in answer
+    assert not endless.done()
+    endless.cancel()
+    await asyncio.wait([endless])
