@@ -39,7 +39,7 @@ RUN apt-get update \
 COPY --from=build-test /venv /venv
 WORKDIR /srv/mlservice
 # All but the packages themselves: the tests are for what is installed.
-COPY setup.cfg train.json README.md CHANGELOG.md ./
+COPY *.md LICENSE setup.cfg train.json Dockerfile docker-compose*.yml ./
 COPY docs docs
 COPY tests tests
 # The tests write to /tmp only.
