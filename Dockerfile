@@ -47,7 +47,7 @@ ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
     HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
 USER 10001:10001
 EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --start-interval=2s \
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["mlservice", "health"]
 CMD ["mlservice", "serve", "--api-only", "--host", "0.0.0.0"]
 
@@ -57,7 +57,7 @@ WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000
 # A worker's container overrides this with `arq --check workers.settings.WorkerSettings`.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --start-interval=2s \
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["mlservice", "health"]
 # Without keys the service refuses to listen here; whoever starts the container adds
 # --allow-anonymous where only the right people reach it.
