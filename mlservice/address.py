@@ -44,10 +44,12 @@ def listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
-    except OSError as error:
+    # A host that is no name is a ValueError.
+    except (OSError, ValueError) as error:
         listening.close()
+        why = error.strerror if isinstance(error, OSError) else error
         raise BadSetting(
-            f"{settings.host}:{settings.port} must be free to listen on: {error.strerror}."
+            f"{settings.host}:{settings.port} must be free to listen on: {why}."
         ) from error
     listening.listen(_BACKLOG)
     listening.setblocking(False)

@@ -5,6 +5,7 @@ on every body; both tell the same faults in the same words.
 """
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -90,6 +91,7 @@ def prepare(request: TrainingRequest, limits: Settings) -> Dataset:
     names = [name for name in table.columns if name != request.target]
     _check_size(table, names, limits)
     faults = Faults()
+    _check_name(table, request.target, faults)
     labels = _labels(table, request.target, faults)
     columns = [_numbers(table, name, faults) for name in names]
     faults.check()
@@ -142,7 +144,7 @@ def _numbers(table: Table, name: str, faults: Faults) -> NDArray[np.float64]:
         return np.asarray(cells, dtype=np.float64)
     except OverflowError:
         for row, cell in enumerate(cells):
-            if isinstance(cell, int) and abs(cell) > np.finfo(np.float64).max:
+            if abs(cell) > sys.float_info.max:
                 faults.add(
                     table.pointer(name, row), f"Row {row} of {name!r} does not fit in float64."
                 )
@@ -153,7 +155,7 @@ def _check_name(table: Table, name: str, faults: Faults) -> None:
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
         faults.add(
             table.pointer(name),
-            f"A feature's name must be 1 to {MAX_NAME} printable characters, it has {len(name)}.",
+            f"A column's name must be 1 to {MAX_NAME} printable characters, it has {len(name)}.",
         )
 
 

@@ -85,9 +85,8 @@ class TrainingProblem(Problem):
 class MalformedJson(ClientProblem):
     """The body is not valid JSON as RFC 8259 defines it.
 
-    `NaN`, `Infinity`, numbers that float64 cannot hold, bytes that are not
-    UTF-8 and nesting deeper than 100 levels are refused as well. The detail
-    says at which byte reading stopped.
+    `NaN`, `Infinity`, bytes that are not UTF-8, lone surrogates and nesting too
+    deep to be read are refused as well. The detail says where reading stopped.
     """
 
     slug, title, status = "malformed-json", "The body is not valid JSON", 400
@@ -161,7 +160,8 @@ class UnsupportedMediaType(ClientProblem):
 class InvalidRequest(ClientProblem):
     """The JSON is well formed, but not what this path takes.
 
-    A member is missing, unknown, or has the wrong type. `errors` points at it.
+    A member is missing, unknown, or has the wrong type, or a number is too large
+    for float64. `errors` points at it.
     """
 
     slug, title, status = "invalid-request", "The request is not what this path takes", 422

@@ -38,7 +38,9 @@ def pack(value: object) -> bytes:
 
 def _plain(value: object) -> object:
     if isinstance(value, BaseException):
-        return {"type": type(value).__name__, "message": str(value)[:1000]}
+        # A file name in it may hold surrogates, which UTF-8 cannot.
+        message = str(value)[:1000].encode(errors="replace").decode()
+        return {"type": type(value).__name__, "message": message}
     raise TypeError(f"{type(value).__name__} cannot be an argument of a job.")
 
 

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlservice.errors import BrokenModel
-from mlservice.schemas import Feature, Label
+from mlservice.schemas import Feature, Label, Solver, label_name
 
 FORMAT = "mlservice.model"
 VERSION = 1
@@ -85,6 +85,19 @@ class _Classes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: list[str | int | bool]
 
 
+class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    C: float | None
+    l1_ratio: float
+    solver: Solver
+    dual: bool
+    tol: float
+    fit_intercept: bool
+    intercept_scaling: float
+    class_weight: dict[str, float] | Literal["balanced"] | None
+    random_state: int
+    max_iter: int
+
+
 class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["mlservice.model"]
     version: Literal[1]
@@ -94,7 +107,7 @@ class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coef: _Array
     intercept: _Array
     n_iter: list[int]
-    params: dict[str, Any]
+    params: _Params
     provenance: dict[str, Any]
 
 
@@ -149,7 +162,7 @@ def decode(data: bytes) -> Model:
         coef=coef,
         intercept=intercept,
         n_iter=tuple(stored.n_iter),
-        params=stored.params,
+        params=_read_params(stored.params, labels),
         provenance=stored.provenance,
     )
 
@@ -184,6 +197,13 @@ def _read_labels(classes: _Classes) -> tuple[Label, ...]:
     ascending = len(labels) >= 2 and list(labels) == sorted(set(labels))
     _must(ascending, "classes are not two or more in ascending order")
     return labels
+
+
+def _read_params(params: _Params, labels: tuple[Label, ...]) -> dict[str, Any]:
+    if isinstance(params.class_weight, dict):
+        known = {label_name(label) for label in labels}
+        _must(params.class_weight.keys() <= known, "class_weight names what is no class")
+    return msgspec.structs.asdict(params)
 
 
 def _read_array(array: _Array, ndim: int) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from operator import mul
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from mlservice.errors import InvalidRow
@@ -132,10 +133,19 @@ def _overflow() -> InvalidRow:
     return InvalidRow("The row's numbers must be small enough to score, they overflow float64.")
 
 
+def _product(
+    coef: NDArray[np.float64], row: Sequence[float], intercept: NDArray[np.float64]
+) -> list[float]:
+    # Python's own floats overflow in silence as well; `score_row` looks at the result.
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores: list[float] = (coef @ np.array(row) + intercept).tolist()
+    return scores
+
+
 def _scores_of(fitted: LogisticRegression) -> Callable[[Sequence[float]], list[float]]:
     """Return the fastest way to this model's scores: log-odds, one for each row of coef."""
     coef, intercept = fitted.coef_, fitted.intercept_
     if coef.size > PURE_PYTHON:
-        return lambda row: (coef @ np.array(row) + intercept).tolist()
+        return lambda row: _product(coef, row, intercept)
     rows = list(zip(intercept.tolist(), coef.tolist(), strict=True))
     return lambda row: [sum(map(mul, weights, row), start) for start, weights in rows]

@@ -15,6 +15,7 @@ from mlservice.errors import BadSetting
 
 PREFIX = "MLSERVICE_"
 MEBIBYTE = 1024 * 1024
+_LARGEST = 2**63
 _WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -128,10 +129,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**given)
 
     def with_flags(self, **flags: object) -> "Settings":
-        """Return these settings with those of `flags` that are not None."""
-        return msgspec.structs.replace(
-            self, **{name: value for name, value in flags.items() if value is not None}
-        )
+        """Return these settings with those of `flags` that are not None.
+
+        Raises
+        ------
+        BadSetting
+            If a flag's value is not of the field's type.
+        """
+        given = {name: value for name, value in flags.items() if value is not None}
+        for name, value in given.items():
+            _convert(name, value, "--" + name.replace("_", "-"))
+        return msgspec.structs.replace(self, **given)
 
     @property
     def store_url(self) -> str:
@@ -164,11 +172,22 @@ def _field(name: str) -> str:
 
 def _value(name: str, text: str) -> object:
     field = _field(name)
+    is_switch = get_type_hints(Settings)[field] is bool
+    return _convert(field, _WORDS.get(text.lower(), text) if is_switch else text, name)
+
+
+def _convert(field: str, given: object, source: str) -> object:
+    """Return a field's value; `source` is the variable or flag that gave it."""
     try:
-        return msgspec.convert(_WORDS.get(text.lower(), text), _HINTS[field], strict=False)
+        value = msgspec.convert(given, _HINTS[field], strict=False)
     except msgspec.ValidationError as error:
         expected = str(error).split(" - at ")[0]
-        raise BadSetting(f"{name}: {expected}; it is {text!r}.{_kubernetes(text)}") from error
+        hint = _kubernetes(str(given))
+        raise BadSetting(f"{source}: {expected}; it is {given!r}.{hint}") from error
+    # Neither infinity nor such an integer can be waited for, allocated or sent.
+    if isinstance(value, int | float) and not abs(value) < _LARGEST:
+        raise BadSetting(f"{source}: Expected a number below 2**63; it is {given!r}.")
+    return value
 
 
 def _kubernetes(text: str) -> str:

@@ -50,6 +50,7 @@ class Table:
         self.columns = columns
         self.form = form
         self.rows = len(next(iter(columns.values()), ()))
+        self._positions = {name: position for position, name in enumerate(columns)}
 
     def pointer(self, name: str, row: int | None = None) -> str:
         """Return the RFC 6901 pointer to a cell, or to a column where it has one."""
@@ -57,7 +58,7 @@ class Table:
             return f"/data/{_escape(name)}" + ("" if row is None else f"/{row}")
         if self.form == "records":
             return f"/data/{row or 0}/{_escape(name)}"
-        position = list(self.columns).index(name)
+        position = self._positions[name]
         return f"/data/columns/{position}" if row is None else f"/data/data/{row}/{position}"
 
 
@@ -80,12 +81,13 @@ def from_json(data: dict[str, Any] | list[dict[str, Any]]) -> Table:
     """
     faults = Faults()
     if isinstance(data, list):
-        table = Table(_from_records(data, faults), "records")
+        columns, form = _from_records(data, faults), "records"
     elif {"columns", "data"} <= data.keys() <= {"columns", "data", "index"}:
-        table = Table(_from_split(data["columns"], data["data"], faults), "split")
+        columns, form = _from_split(data["columns"], data["data"], faults), "split"
     else:
-        table = Table(_from_columns(data, faults), "columns")
+        columns, form = _from_columns(data, faults), "columns"
     faults.check()
+    table = Table(columns, form)
     if not table.rows:
         faults.add("/data", "The table must have at least one row, it has none.")
     faults.check()
@@ -129,7 +131,8 @@ def _difference(expected: Any, found: Any) -> str:
 def _from_split(names: Any, data: Any, faults: Faults) -> dict[str, list[Any]]:
     for place, detail in _split_faults(names, data):
         faults.add(place, detail)
-    if faults.count:
+    # Without rows there is nothing to turn into columns.
+    if faults.count or not data:
         return {}
     return {name: list(cells) for name, cells in zip(names, zip(*data, strict=True), strict=True)}
 

@@ -22,6 +22,8 @@ from mlservice.settings import Settings
 
 # A document with more would be megabytes; the artifact has them all.
 MOST_COEFFICIENTS_TOLD = 100_000
+# Beyond, squares overflow: sag and saga then take no step and do not say so.
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,12 @@ def fit(dataset: Dataset) -> tuple[LogisticRegression, list[FitWarning]]:
     Raises
     ------
     NumericalFailure
-        If a coefficient is not finite, or lbfgs gave up without a step.
+        If the numbers are too large for the solver's arithmetic, a coefficient
+        is not finite, or lbfgs gave up without a step.
     """
+    # NaN cannot be there; a copy of X to take its absolute would double the memory.
+    if max(dataset.X.max(), -dataset.X.min()) > _LARGEST:
+        raise NumericalFailure(_NOT_FINITE)
     codes = {label_name(label): code for code, label in enumerate(dataset.classes)}
     unfitted = estimator(dataset.params, codes)
     try:
@@ -81,10 +87,16 @@ def fit(dataset: Dataset) -> tuple[LogisticRegression, list[FitWarning]]:
             fitted = unfitted.fit(dataset.X, dataset.y)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise NumericalFailure(_NOT_FINITE + f" scikit-learn says: {str(error)[:300]}") from error
-    gave_up = any("ABNORMAL" in str(each.message) for each in caught)
-    if gave_up or not (np.isfinite(fitted.coef_).all() and np.isfinite(fitted.intercept_).all()):
+    finite = np.isfinite(fitted.coef_).all() and np.isfinite(fitted.intercept_).all()
+    if _gave_up(caught) or not finite:
         raise NumericalFailure(_NOT_FINITE)
     return fitted, _in_words(caught, fitted)
+
+
+def _gave_up(caught: list[warnings.WarningMessage]) -> bool:
+    """Tell whether lbfgs stopped without a step, or numpy met an overflow."""
+    said = [str(each.message) for each in caught]
+    return any("ABNORMAL" in text or " encountered in " in text for text in said)
 
 
 _NOT_FINITE = (
@@ -96,17 +108,25 @@ _NOT_FINITE = (
 def _in_words(
     caught: list[warnings.WarningMessage], fitted: LogisticRegression
 ) -> list[FitWarning]:
-    told = []
-    for each in caught:
-        if issubclass(each.category, ConvergenceWarning):
-            detail = (
-                f"The solver {fitted.solver} stopped after {max(fitted.n_iter_)} iterations "
-                "without converging; raise max_iter, or bring the columns to similar scales."
-            )
-            told.append(FitWarning(code="not-converged", detail=detail))
-        else:
-            told.append(FitWarning(code="solver", detail=str(each.message)[:300]))
+    told = [_told(each, fitted) for each in caught]
+    # sag and saga do not warn of no iteration at all.
+    if fitted.max_iter == 0:
+        told.append(_not_converged(fitted))
     return list(dict.fromkeys(told))
+
+
+def _told(caught: warnings.WarningMessage, fitted: LogisticRegression) -> FitWarning:
+    if issubclass(caught.category, ConvergenceWarning):
+        return _not_converged(fitted)
+    return FitWarning(code="solver", detail=str(caught.message)[:300])
+
+
+def _not_converged(fitted: LogisticRegression) -> FitWarning:
+    return FitWarning(
+        code="not-converged",
+        detail=f"The solver {fitted.solver} stopped after {max(fitted.n_iter_)} iterations "
+        "without converging; raise max_iter, or bring the columns to similar scales.",
+    )
 
 
 def _model(dataset: Dataset, fitted: LogisticRegression) -> Model:
