@@ -78,7 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.5
     sweep_s: Annotated[
         float, Meta(gt=0, description="How often each process looks for what was lost.")
-    ] = 5.0
+    ] = 4.0
     training_attempts: Annotated[
         int, Meta(ge=1, description="Workers that may die of one training before it fails.")
     ] = 3

@@ -20,7 +20,7 @@ from mlservice.errors import BadSetting
 SERVERS = ("valkey-server", "redis-server")
 # A socket's path has 108 bytes on Linux and 104 on macOS.
 _MOST_PATH = 100
-_LOCK_PATIENCE_S = 15.0
+_LOCK_PATIENCE_S = 5.0
 _START_PATIENCE_S = 600.0
 _POLL_S = 0.02
 

@@ -201,7 +201,8 @@ async def keep_swept(trainings: Trainings, settings: Settings, worker: str | Non
         Name of the worker that this process is, announced at each sweep.
     """
     while True:
-        pause_s = settings.sweep_s * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
+        # Never more than the setting: lease and sweep together bound how long a loss lasts.
+        pause_s = settings.sweep_s * random.uniform(0.6, 1.0)  # noqa: S311  # jitter
         try:
             if worker:
                 await trainings.announce(worker)
