@@ -10,11 +10,14 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from aiohttp.test_utils import TestClient
 from redis import Redis
 
+from mlservice.app import create_app
+from mlservice.embedded.valkey import command, socket_path
 from mlservice.settings import Settings
 from tests.conftest import Spawn
-from tests.support import Client, create, endless_request, get, make_request, until
+from tests.support import Client, Server, create, endless_request, get, make_request, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
 
@@ -249,3 +252,38 @@ async def test_an_api_alone_ends_what_no_worker_finishes(client: Client, spawn: 
     worker.kill()
 
     await _state(client, model_id, "queued", within_s=5)
+
+
+@pytest.fixture
+def another_store(tmp_path: Path) -> tuple[str, list[str]]:
+    """Return the address of a store that does not run yet, and the command that starts it."""
+    return f"unix://{socket_path(tmp_path)}", command(tmp_path, appendfsync="everysec")
+
+
+async def test_a_worker_outlives_a_store_that_goes_away(
+    another_store: tuple[str, list[str]], spawn: Spawn
+) -> None:
+    """Started before the store, and with the store killed under it, the worker goes on."""
+    url, start_store = another_store
+    worker = spawn(*MODULE, **SHORT, MLSERVICE_REDIS_URL=url)
+    store = spawn(*start_store)
+    settings = Settings(redis_url=url, lease_s=1.5, sweep_s=0.3)
+    async with TestClient(Server(create_app(settings))) as client:
+        await until(lambda: _trains(client), within_s=20)
+
+        store.kill()
+        await asyncio.to_thread(store.wait, 10)
+        spawn(*start_store)
+
+        await until(lambda: _trains(client), within_s=10)
+    assert worker.poll() is None
+
+
+async def _trains(client: Client) -> bool:
+    """Tell whether a training that is posted now becomes ready."""
+    async with client.post("/models", json=make_request()) as response:
+        if response.status != 202:
+            return False
+        model_id = (await response.json())["id"]
+    await _state(client, model_id, "ready", within_s=10)
+    return True

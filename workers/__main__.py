@@ -1,8 +1,27 @@
-"""`python -m workers`: the same worker as arq's command line starts."""
+"""`python -m workers`: a worker that waits for its store, and waits for it again."""
 
-from arq.worker import run_worker
+import os
+import sys
 
-from workers.settings import WorkerSettings
+from mlservice import logs
+from mlservice.errors import BadSetting
+from mlservice.settings import Settings
+
+
+def main() -> None:
+    """Work until SIGINT or SIGTERM."""
+    try:
+        settings = Settings.from_environ(os.environ)
+        logs.configure(settings)
+        # Here, so that a wrong variable is told in one line.
+        from workers.patience import PatientWorker
+        from workers.settings import worker_options
+
+        worker = PatientWorker(**worker_options(settings))
+    except BadSetting as error:
+        sys.exit(f"Error: {error}")
+    worker.run()
+
 
 if __name__ == "__main__":
-    run_worker(WorkerSettings)
+    main()

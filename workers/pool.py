@@ -157,7 +157,8 @@ class Pool:
     def _fork(self) -> _Child:
         ours, theirs = socket.socketpair()
         with theirs, _as_for_children():
-            process = self._context.Process(target=_run, args=(theirs, self._settings))
+            # A daemon: the worker's exit must not wait for a spare that waits for the worker.
+            process = self._context.Process(target=_run, args=(theirs, self._settings), daemon=True)
             process.start()
         ours.setblocking(False)
         return _Child(process, ours)

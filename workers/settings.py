@@ -10,6 +10,7 @@ from arq.connections import ArqRedis, RedisSettings
 from arq.worker import func
 
 from mlservice import jobs, logs
+from mlservice.errors import StoreUnavailable
 from mlservice.settings import Settings
 from mlservice.store import Link, Trainings, arq_timeout_s, keep_swept, open_pool, open_redis
 from workers import tasks
@@ -34,7 +35,8 @@ def worker_options(settings: Settings) -> dict[str, Any]:
         ctx["sweeper"].cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await ctx["sweeper"]
-        await ctx["trainings"].retire(worker)
+        with contextlib.suppress(StoreUnavailable):
+            await ctx["trainings"].retire(worker)
         await ctx["pool"].close()
         await ctx["link"].close()
 

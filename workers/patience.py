@@ -1,0 +1,58 @@
+"""arq's worker, made to outlive a store that goes away.
+
+arq's own exits at the first error of the store; its command line does so still
+and leaves the next start to its supervisor.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_S = 0.5
+
+
+class PatientWorker(Worker):
+    """A worker that goes on polling when the store is back."""
+
+    async def main(self) -> None:
+        """Wait for the store, then work until the worker is stopped."""
+        while not await self._reaches_store():  # noqa: ASYNC110  # another process's event
+            await asyncio.sleep(_PAUSE_S)
+        await super().main()
+
+    async def close(self) -> None:
+        """Stop what the worker started, whether the store is there or not."""
+        try:
+            await super().close()
+        except (RedisError, OSError):
+            logger.warning("the worker stops without its store")
+            if self.on_shutdown:
+                await self.on_shutdown(self.ctx)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start jobs one by one, so that one that fails gives its slot back."""
+        for job_id in job_ids:
+            try:
+                await super().start_jobs([job_id])
+            except (RedisError, OSError):
+                self._release_sem_dec_counter_on_complete()
+                raise
+
+    async def _poll_iteration(self) -> None:
+        try:
+            await super()._poll_iteration()
+        except (RedisError, OSError) as error:
+            logger.warning("the worker waits for its store: %s", type(error).__name__)
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _reaches_store(self) -> bool:
+        with contextlib.suppress(RedisError, OSError):
+            await self.pool.ping()
+            return True
+        logger.warning("the worker waits for its store to start")
+        return False
