@@ -35,6 +35,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameter: str | None = None
 
 
+def escape(token: str) -> str:
+    """Return a member's name as it stands in an RFC 6901 pointer."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
 class Problem(MlserviceError):
     """A failure that is told to the client as a problem document."""
 

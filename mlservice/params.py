@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from mlservice.errors import Fault, InvalidParams
+from mlservice.errors import Fault, InvalidParams, escape
 from mlservice.schemas import Label, Params, label_name
 
 _PENALTIES_OF: dict[str, set[str | None]] = {
@@ -138,7 +138,7 @@ def _check_weights(params: Params, labels: list[Label]) -> None:
     for name in params.class_weight:
         if name not in names:
             raise _invalid(
-                f"class_weight/{name}",
+                f"class_weight/{escape(name)}",
                 f"class_weight must name classes of the target, {name!r} is none of them.",
             )
     if sum(params.class_weight.get(name, 1.0) > 0 for name in names) < 2:

@@ -7,7 +7,7 @@ JSON gave it; what it may be is judged by who reads the column.
 from collections.abc import Iterator
 from typing import Any
 
-from mlservice.errors import Fault, InvalidTable
+from mlservice.errors import Fault, InvalidTable, escape
 
 MOST_FAULTS = 20
 
@@ -55,15 +55,11 @@ class Table:
     def pointer(self, name: str, row: int | None = None) -> str:
         """Return the RFC 6901 pointer to a cell, or to a column where it has one."""
         if self.form == "columns":
-            return f"/data/{_escape(name)}" + ("" if row is None else f"/{row}")
+            return f"/data/{escape(name)}" + ("" if row is None else f"/{row}")
         if self.form == "records":
-            return f"/data/{row or 0}/{_escape(name)}"
+            return f"/data/{row or 0}/{escape(name)}"
         position = self._positions[name]
         return f"/data/columns/{position}" if row is None else f"/data/data/{row}/{position}"
-
-
-def _escape(token: str) -> str:
-    return token.replace("~", "~0").replace("/", "~1")
 
 
 def from_json(data: dict[str, Any] | list[dict[str, Any]]) -> Table:
@@ -98,12 +94,12 @@ def _from_columns(data: dict[str, Any], faults: Faults) -> dict[str, list[Any]]:
     length = None
     for name, cells in data.items():
         if not isinstance(cells, list):
-            faults.add(f"/data/{_escape(name)}", f"Column {name!r} must be a list of values.")
+            faults.add(f"/data/{escape(name)}", f"Column {name!r} must be a list of values.")
             continue
         length = len(cells) if length is None else length
         if len(cells) != length:
             faults.add(
-                f"/data/{_escape(name)}",
+                f"/data/{escape(name)}",
                 f"Columns must be equally long: {name!r} has {len(cells)} values, "
                 f"the first has {length}.",
             )

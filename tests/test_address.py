@@ -1,0 +1,71 @@
+"""Where the service listens."""
+
+import socket
+
+import pytest
+
+from mlservice.address import check_address, listen, url_of
+from mlservice.errors import BadSetting
+from mlservice.settings import Settings
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_address_needs_no_leave(host: str) -> None:
+    """Only this machine reaches a loopback address."""
+    check_address(Settings(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", "", "127.0.0.1.x"])
+def test_other_address_is_refused_without_leave(host: str) -> None:
+    """Nobody listens to the world by accident."""
+    with pytest.raises(BadSetting, match="--allow-anonymous"):
+        check_address(Settings(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
+def test_other_address_is_taken_with_leave(host: str) -> None:
+    """An operator may allow it."""
+    check_address(Settings(host=host, allow_anonymous=True))
+
+
+def test_free_port_is_taken_and_told() -> None:
+    """Port 0 takes a free port, and the URL names it."""
+    with listen(Settings(port=0)) as listening:
+        port = listening.getsockname()[1]
+
+        assert url_of(listening) == f"http://127.0.0.1:{port}"
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+
+
+def test_all_addresses_are_told_as_this_machine() -> None:
+    """A client on this machine reaches what listens everywhere by `localhost`."""
+    with listen(Settings(host="0.0.0.0", port=0)) as listening:
+        assert url_of(listening) == f"http://localhost:{listening.getsockname()[1]}"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_address_of_version_6_stands_in_brackets() -> None:
+    """RFC 3986 puts brackets around it."""
+    try:
+        listening = listen(Settings(host="::1", port=0))
+    except BadSetting:
+        pytest.skip("this machine has no IPv6")
+    with listening:
+        assert url_of(listening) == f"http://[::1]:{listening.getsockname()[1]}"
+
+
+def test_taken_port_is_refused_by_name() -> None:
+    """The operator is told which address is taken."""
+    with listen(Settings(port=0)) as listening:
+        port = listening.getsockname()[1]
+
+        with pytest.raises(BadSetting, match=f"127.0.0.1:{port} must be free .* in use"):
+            listen(Settings(port=port))
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70])
+def test_host_that_is_none_is_refused(host: str) -> None:
+    """A host that cannot be looked up is a bad setting, not a bug."""
+    with pytest.raises(BadSetting, match="must be free to listen on"):
+        listen(Settings(host=host, port=0))

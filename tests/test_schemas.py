@@ -1,0 +1,169 @@
+"""Reading the body of a training."""
+
+import json
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+
+from mlservice.errors import InvalidRequest, MalformedJson
+from mlservice.schemas import Label, Params, label_name, read_training
+
+VALID: dict[str, Any] = {"data": {"a": [1, 2], "y": [0, 1]}, "target": "y"}
+DEEP = 250_000
+
+
+def body_of(cell: bytes) -> bytes:
+    """Return a body with this text as a cell of row 1 of column `a`."""
+    return b'{"data": {"a": [1, ' + cell + b'], "y": [0, 1]}, "target": "y"}'
+
+
+def body_with(**members: object) -> bytes:
+    """Return a valid body, members replaced or added."""
+    return json.dumps(VALID | members).encode()
+
+
+def test_smallest_request_has_the_defaults_of_scikit_learn() -> None:
+    """Only the table and the target are required."""
+    request = read_training(body_with())
+
+    assert (request.data, request.target, request.name) == (VALID["data"], "y", None)
+    assert request.params == Params()
+    assert (request.params.C, request.params.penalty) == (UNSET, UNSET)
+
+
+def test_last_of_duplicate_members_counts() -> None:
+    """Duplicate members are read as every JSON library reads them."""
+    request = read_training(b'{"target": "x", "data": {"a": [1], "a": [2]}, "target": "y"}')
+
+    assert (request.target, request.data) == ("y", {"a": [2]})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{} x",
+        b"\xef\xbb\xbf{}",
+        b"target=y",
+        body_of(b"NaN"),
+        body_of(b"Infinity"),
+        body_of(b"-Infinity"),
+        body_of(b"0x1"),
+        body_of(b"01"),
+        body_of(b"1,"),
+        body_of(b"'x'"),
+        body_of(b'"\xff"'),
+        body_of(b'"\xed\xa0\x80"'),
+        body_of(b'"\\ud800"'),
+        body_of(b'"\\udc00\\ud800"'),
+        body_of(b'"a\nb"'),
+        b'{"data": {"\\ud800": [1, 2], "y": [0, 1]}, "target": "y"}',
+        b'{"\xff": 1}',
+    ],
+)
+def test_body_that_is_no_json_is_refused(body: bytes) -> None:
+    """What RFC 8259 does not allow is malformed, whatever some libraries write."""
+    if body == b"{} x":
+        body = body_with() + b" x"
+
+    with pytest.raises(MalformedJson, match=r"^The body must be JSON, it is not: .*\.$"):
+        read_training(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        body_of(b"[" * DEEP + b"]" * DEEP),
+        body_of(b"[" * DEEP),
+        body_of(b'{"a":' * DEEP),
+        b'{"data": ' * DEEP,
+    ],
+)
+def test_body_nested_beyond_reason_is_refused(body: bytes) -> None:
+    """250,000 levels neither end the process nor take a traceback."""
+    with pytest.raises(MalformedJson, match="must not be nested this deeply"):
+        read_training(body)
+
+
+@pytest.mark.parametrize("cell", [b"1e999", b"-1e999", b"9" * 5000, b"-" + b"9" * 5000])
+def test_number_beyond_float64_is_refused_with_its_table(cell: bytes) -> None:
+    """A number that no float64 holds does not become infinity."""
+    with pytest.raises(InvalidRequest, match="out of range") as refused:
+        read_training(body_of(cell))
+
+    assert [fault.pointer for fault in refused.value.errors] == ["/data"]
+
+
+def test_pair_of_surrogates_is_one_character() -> None:
+    """An escaped character beyond the basic plane is read."""
+    request = read_training(body_of(b'"\\ud83d\\ude00"'))
+
+    assert request.data == {"a": [1, "\U0001f600"], "y": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"bogus": 1}, ""),
+        ({"data": 1}, "/data"),
+        ({"data": [{"a": 1}, 5]}, "/data/1"),
+        ({"target": 1}, "/target"),
+        ({"name": "x" * 201}, "/name"),
+        ({"params": []}, "/params"),
+        ({"params": {"bogus": 1}}, "/params"),
+        ({"params": {"C": 0}}, "/params/C"),
+        ({"params": {"C": -1}}, "/params/C"),
+        ({"params": {"C": "1"}}, "/params/C"),
+        ({"params": {"C": True}}, "/params/C"),
+        ({"params": {"l1_ratio": 1.1}}, "/params/l1_ratio"),
+        ({"params": {"l1_ratio": None}}, "/params/l1_ratio"),
+        ({"params": {"penalty": "none"}}, "/params/penalty"),
+        ({"params": {"solver": "adam"}}, "/params/solver"),
+        ({"params": {"dual": 0}}, "/params/dual"),
+        ({"params": {"tol": -1}}, "/params/tol"),
+        ({"params": {"intercept_scaling": 0}}, "/params/intercept_scaling"),
+        ({"params": {"class_weight": "equal"}}, "/params/class_weight"),
+        ({"params": {"class_weight": {"0": "x"}}}, "/params/class_weight"),
+        ({"params": {"class_weight": {"0": -1}}}, "/params/class_weight"),
+        ({"params": {"random_state": -1}}, "/params/random_state"),
+        ({"params": {"random_state": 2**32}}, "/params/random_state"),
+        ({"params": {"max_iter": -1}}, "/params/max_iter"),
+        ({"params": {"max_iter": 1_000_001}}, "/params/max_iter"),
+        ({"params": {"max_iter": 1.5}}, "/params/max_iter"),
+        ({"params": {"multi_class": "ovr"}}, "/params"),
+        ({"params": {"n_jobs": 2}}, "/params"),
+    ],
+)
+def test_wrong_member_is_pointed_at(members: dict[str, object], pointer: str) -> None:
+    """A member that is unknown, of the wrong type or out of range is refused with its place."""
+    with pytest.raises(InvalidRequest) as refused:
+        read_training(body_with(**members))
+
+    assert [fault.pointer for fault in refused.value.errors] == [pointer]
+    assert (pointer or "the top of the body") in refused.value.detail
+
+
+@pytest.mark.parametrize("member", ["data", "target"])
+def test_missing_member_is_named(member: str) -> None:
+    """A request without a table or a target is refused by the member's name."""
+    rest = {name: value for name, value in VALID.items() if name != member}
+
+    with pytest.raises(InvalidRequest, match=f"missing required field `{member}`"):
+        read_training(json.dumps(rest).encode())
+
+
+def test_misspelt_option_is_named() -> None:
+    """An option with a spelling mistake is not silently left out."""
+    with pytest.raises(InvalidRequest, match="unknown field `max_iters`"):
+        read_training(body_with(params={"max_iters": 5}))
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("virginica", "virginica"), (1, "1"), (-7, "-7"), (True, "true"), (False, "false")],
+)
+def test_label_is_named_as_json_writes_it(label: Label, name: str) -> None:
+    """Where a label is a member's name it stands as in JSON."""
+    assert label_name(label) == name
