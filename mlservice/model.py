@@ -8,7 +8,8 @@ The stored form (format 1) is one msgpack map with exactly these members:
 ``features``  list of maps ``{"name": str, "kind": "number"}``, in order
 ``target``    str, the column that is predicted
 ``classes``   map ``{"type": "text"|"integer"|"boolean", "labels": [...]}``,
-              the labels strictly ascending, at least two
+              the labels strictly ascending, at least two;
+              an integer has 64 bits, its sign included
 ``coef``      map ``{"shape": [k, p], "data": bytes}``: little-endian
               float64 in C order; k is 1 for two classes, else their
               number; p is the number of features
@@ -25,11 +26,12 @@ keep the old ones, and describe the new form above.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgpack
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from mlservice.errors import BrokenModel
@@ -82,7 +84,7 @@ class _Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Classes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: Literal["text", "integer", "boolean"]
-    labels: list[str | int | bool]
+    labels: list[str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | bool]
 
 
 class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

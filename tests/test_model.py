@@ -1,0 +1,297 @@
+"""The stored form of a model."""
+
+import dataclasses
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from mlservice.errors import BrokenModel
+from mlservice.model import FORMAT, VERSION, Model, decode, encode
+from mlservice.schemas import Feature, Label
+from mlservice.scoring import Scorer
+from tests.support import DEFAULT_PARAMS, make_model
+
+STORED = encode(make_model(classes=("a", "b", "c")))
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+GOLDEN = Model(
+    features=(Feature(name="length", kind="number"), Feature(name="width/~\u00fc", kind="number")),
+    target="target",
+    classes=("setosa", "versicolor", "virginica"),
+    coef=np.array([[0.1, -0.2], [5e-324, -0.0], [1.7976931348623157e308, 1 / 3]]),
+    intercept=np.array([-1.0, 0.0, 1e-16]),
+    n_iter=(7,),
+    params={
+        "C": None,
+        "l1_ratio": 0.0,
+        "solver": "lbfgs",
+        "dual": False,
+        "tol": 0.0001,
+        "fit_intercept": True,
+        "intercept_scaling": 1.0,
+        "class_weight": {"setosa": 2.0},
+        "random_state": 0,
+        "max_iter": 100,
+    },
+    provenance={"rows": 3},
+)
+
+
+def parts(model: Model) -> dict[str, Any]:
+    """Return a model's members, arrays as shape, type and bytes, to be compared."""
+    members = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    for name in ("coef", "intercept"):
+        array = members[name]
+        members[name] = (array.shape, array.dtype, array.tobytes())
+    return members | {"types": [type(label) for label in model.classes]}
+
+
+def serves(stored: bytes) -> bool:
+    """Tell whether stored bytes are refused as broken; else they must serve."""
+    try:
+        model = decode(stored)
+    except BrokenModel:
+        return False
+    scorer = Scorer(model)
+    _, probabilities = scorer.score_row([0.0] * len(scorer.features))
+    return len(probabilities) == len(scorer.labels) and decode(encode(model)) is not None
+
+
+def changed(change: Callable[[dict[str, Any]], Any]) -> bytes:
+    """Return a stored model whose map was changed."""
+    document = msgpack.unpackb(STORED)
+    change(document)
+    return msgpack.packb(document)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """Draw a model of any classes, features and finite coefficients."""
+    texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    kinds: list[st.SearchStrategy[Any]] = [
+        texts,
+        st.integers(-(2**63), 2**63 - 1),
+        st.booleans(),
+    ]
+    labels: list[Label] = draw(
+        st.sampled_from(kinds).flatmap(
+            lambda kind: st.lists(kind, min_size=2, max_size=5, unique=True)
+        )
+    )
+    names = draw(st.lists(texts, min_size=1, max_size=4, unique=True))
+    rows = 1 if len(labels) == 2 else len(labels)
+    return Model(
+        features=tuple(Feature(name=name) for name in names),
+        target=draw(texts),
+        classes=tuple(sorted(labels)),
+        coef=draw(arrays.arrays(np.float64, (rows, len(names)), elements=FINITE)),
+        intercept=draw(arrays.arrays(np.float64, rows, elements=FINITE)),
+        n_iter=tuple(draw(st.lists(st.integers(0, 10**6), max_size=3))),
+        params=DEFAULT_PARAMS | {"C": draw(st.none() | st.floats(1e-9, 1e9))},
+        provenance={"rows": draw(st.integers(0, 10**9)), "versions": {"x": draw(texts)}},
+    )
+
+
+def test_golden_file_of_format_1_is_the_model_that_was_stored(data: Path) -> None:
+    """What an earlier version stored is read as exactly the same model."""
+    stored = (data / "model_format_1.msgpack").read_bytes()
+
+    assert parts(decode(stored)) == parts(GOLDEN)
+
+
+def test_current_format_writes_the_golden_bytes(data: Path) -> None:
+    """The stored form does not change without its number."""
+    stored = (data / f"model_format_{VERSION}.msgpack").read_bytes()
+
+    assert encode(GOLDEN) == stored
+
+
+@given(models())
+def test_what_is_encoded_is_decoded(model: Model) -> None:
+    """A model survives storage bit for bit, its labels with their types."""
+    assert parts(decode(encode(model))) == parts(model)
+
+
+def test_encoding_is_the_same_for_arrays_in_another_order() -> None:
+    """Bytes depend on the numbers, not on how memory holds them."""
+    model = make_model(classes=("a", "b", "c"))
+
+    turned = dataclasses.replace(model, coef=np.asfortranarray(model.coef))
+
+    assert encode(turned) == encode(model)
+
+
+def test_every_truncation_is_refused() -> None:
+    """No beginning of a stored model is a model."""
+    served = [end for end in range(len(STORED)) if serves(STORED[:end])]
+
+    assert served == []
+
+
+def test_flipped_bits_are_refused_or_serve() -> None:
+    """A changed byte gives `broken-model` or a valid model, never anything else."""
+    random = np.random.default_rng(0)
+    outcomes = set()
+    for position in range(len(STORED)):
+        for flip in {0xFF, 0x01, 0x80, int(random.integers(1, 256))}:
+            damaged = bytearray(STORED)
+            damaged[position] ^= flip
+            outcomes.add(serves(bytes(damaged)))
+
+    assert outcomes == {True, False}
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(noise: bytes) -> None:
+    """What is no stored model is broken."""
+    with pytest.raises(BrokenModel):
+        decode(noise)
+
+
+def test_pickle_is_refused() -> None:
+    """A pickle is no model, and is not run."""
+    with pytest.raises(BrokenModel, match="must be msgpack"):
+        decode(pickle.dumps(make_model()))
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, "1", 1.0, None, True])
+def test_other_version_is_refused_by_its_number(version: object) -> None:
+    """A model of a newer service is told from damaged bytes."""
+    stored = changed(lambda document: document.update(version=version))
+
+    with pytest.raises(BrokenModel, match=r"version|of format"):
+        decode(stored)
+
+
+def test_newer_version_is_named() -> None:
+    """The operator reads which format was found and which is read."""
+    stored = changed(lambda document: document.update(version=2, more=[]))
+
+    with pytest.raises(BrokenModel, match="format 1 is read, it is of format 2"):
+        decode(stored)
+
+
+def _huge_shape(document: dict[str, Any]) -> None:
+    document["coef"]["shape"] = [2**62, 2**62]
+
+
+def _labels(kind: str, labels: list[object]) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document.update(classes={"type": kind, "labels": labels})
+
+
+def _array(member: str, shape: list[int], values: list[float]) -> Callable[[dict[str, Any]], None]:
+    stored = {"shape": shape, "data": struct.pack(f"<{len(values)}d", *values)}
+    return lambda document: document.update({member: stored})
+
+
+def _params(**params: object) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["params"].update(params)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.update(format="other"),
+        lambda document: document.pop("format"),
+        lambda document: document.pop("coef"),
+        lambda document: document.update(more=1),
+        lambda document: document.update(target=5),
+        lambda document: document.update(provenance=[]),
+        lambda document: document.update(n_iter=["7"]),
+        lambda document: document.update(features=[]),
+        lambda document: document.update(features=[{"name": "a"}, {"name": "a"}]),
+        lambda document: document.update(features=[{"name": "a"}]),
+        lambda document: document.update(features=[{"name": "a", "kind": "text"}, {"name": "b"}]),
+        _labels("text", ["a", "c", "b"]),
+        _labels("text", ["a", "b", "b"]),
+        _labels("text", ["a", "b"]),
+        _labels("text", ["a"]),
+        _labels("text", []),
+        _labels("text", ["a", "b", 3]),
+        _labels("integer", [1, 2, True]),
+        _labels("integer", [1, 2, 2**63]),
+        _labels("integer", [1.0, 2.0, 3.0]),
+        _labels("boolean", [0, 1, 2]),
+        _labels("float", [1.5, 2.5, 3.5]),
+        _huge_shape,
+        _array("coef", [2, 3], [1.0] * 6),
+        _array("coef", [6], [1.0] * 6),
+        _array("coef", [], [1.0]),
+        _array("coef", [3, 2], [1.0] * 5),
+        _array("coef", [-3, -2], [1.0] * 6),
+        _array("coef", [0, 2], []),
+        _array("coef", [3, 2], [1.0] * 5 + [float("nan")]),
+        _array("coef", [3, 2], [1.0] * 5 + [float("inf")]),
+        _array("intercept", [1], [1.0]),
+        _array("intercept", [3, 1], [1.0] * 3),
+        _array("intercept", [3], [1.0, float("nan"), 1.0]),
+        _params(solver="adam"),
+        _params(penalty="l2"),
+        _params(C="1"),
+        _params(class_weight={"d": 1.0}),
+        _params(max_iter=None),
+        lambda document: document["params"].pop("tol"),
+    ],
+)
+def test_parts_that_do_not_agree_are_refused(change: Callable[[dict[str, Any]], Any]) -> None:
+    """A map that is no model is refused before anything is built from it."""
+    with pytest.raises(BrokenModel, match="does not agree with itself"):
+        decode(changed(change))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"\xdf\xff\xff\xff\xff",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdb\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\xc9\xff\xff\xff\xff\x01",
+        b"\xdd\x00\x03\x0d\x41" + b"\x00" * 200_001,
+        b"\x91" * 100_000,
+        b"\x81\xa1a" * 100_000,
+        b"\x82\xa1a\x01\x01\x02",
+        b"\xd9\x01\xff",
+        b"\xd4\x01\x00",
+        b"\xd7\xff" + b"\xff" * 8,
+        b"\xc0",
+        b"\x80",
+        b"",
+        STORED + b"\x00",
+    ],
+)
+def test_msgpack_that_is_no_model_is_refused(stored: bytes) -> None:
+    """Claims of great size, depth, other types and what follows a model are refused."""
+    with pytest.raises(BrokenModel):
+        decode(stored)
+
+
+def test_large_model_is_stored_within_the_limits() -> None:
+    """As many features, and names as long, as the service takes can be read again."""
+    names = tuple(f"{i:05d}" + "\U0001f600" * 123 for i in range(10_000))
+    model = make_model(features=names, classes=("\U0001f600" * 1023, "\U0001f600" * 1024))
+
+    assert parts(decode(encode(model))) == parts(model)
+
+
+def test_most_classes_with_weights_are_stored_within_the_limits() -> None:
+    """A weight for each of 1,000 classes can be read again."""
+    classes = tuple(range(1000))
+    weights = {str(label): 1.0 for label in classes}
+
+    model = make_model(classes=classes, params=DEFAULT_PARAMS | {"class_weight": weights})
+
+    assert decode(encode(model)).params["class_weight"] == weights
+
+
+def test_format_is_named_in_the_bytes() -> None:
+    """Whoever finds a stored model can tell what it is."""
+    assert FORMAT.encode() in STORED[:40]
