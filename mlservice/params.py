@@ -114,6 +114,8 @@ def _check_solver(params: Params, penalty: str | None, n_classes: int) -> None:
             "solver",
             f"solver liblinear takes two classes, the target has {n_classes}; take another solver.",
         )
+    if params.solver == "liblinear" and params.tol == 0:
+        raise _invalid("tol", "tol must be above 0 with solver liblinear, it is 0.")
     if params.dual and (params.solver != "liblinear" or penalty != "l2"):
         raise _invalid(
             "dual",

@@ -32,6 +32,7 @@ def scikit_learn_takes(named: dict[str, Any], n_classes: int) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a line search without tolerance
             LogisticRegression(**named, max_iter=5).fit(X, y)
     except ValueError:
         return False
@@ -123,6 +124,18 @@ def test_refused_solver_is_told_with_those_that_can() -> None:
     """The client reads which solver to take instead."""
     with pytest.raises(InvalidParams, match="elastic-net penalty; solvers that can: saga"):
         resolve(Params(solver="lbfgs", l1_ratio=0.5), [0, 1])
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_tolerance_of_zero_is_taken_exactly_when_scikit_learn_takes_it(solver: Solver) -> None:
+    """liblinear needs a tolerance, the other solvers then use all iterations."""
+    params = Params(solver=solver, tol=0.0)
+
+    if scikit_learn_takes({"solver": solver, "tol": 0.0}, 2):
+        assert resolve(params, [0, 1])["tol"] == 0.0
+    else:
+        with pytest.raises(InvalidParams, match="tol must be above 0"):
+            resolve(params, [0, 1])
 
 
 @pytest.mark.parametrize(
