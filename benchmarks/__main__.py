@@ -80,7 +80,8 @@ def load(url: str, *, connections: int, seconds: int) -> tuple[float, float, flo
     if "Non-2xx" in output or "Socket errors" in output:
         raise click.ClickException(output)
     per_s = float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0])
-    return per_s, *(_ms(re.findall(rf"{share}%\s+([\d.]+)(\w+)", output)[0]) for share in (50, 99))
+    median, p99 = (_ms(re.findall(rf"{share}%\s+([\d.]+)(\w+)", output)[0]) for share in (50, 99))
+    return per_s, median, p99
 
 
 def _ms(parts: tuple[str, str]) -> float:

@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
-from mlservice import __version__, app, logs
+from mlservice import __version__, logs
 from mlservice.address import check_address, listen
 from mlservice.embedded import stack
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
+from mlservice.store import open_redis
 
 
 @click.group()
@@ -39,6 +40,7 @@ def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
     try:
         settings = Settings.from_environ(os.environ).with_flags(**flags)
         check_address(settings)
+        open_redis(settings)  # Refuses an address of another kind; connects nowhere yet.
         logs.configure(settings)
         listening = listen(settings) if fd is None else socket.socket(fileno=fd)
         _run(
@@ -60,6 +62,9 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _serve_api(settings: Settings, listening: socket.socket) -> None:
+    # Here, so that no other command imports scikit-learn.
+    from mlservice import app
+
     await app.serve(settings, listening, stack.stop_signal())
 
 
@@ -89,9 +94,13 @@ def _banner(started: stack.Stack) -> str:
 
 
 @main.command()
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The API.")
-def health(url: str) -> None:
+@click.option("--url", help="The API; by default this machine's, on MLSERVICE_PORT.")
+def health(url: str | None) -> None:
     """Exit with 0 when the API is ready, with 1 otherwise."""
+    try:
+        url = url or f"http://127.0.0.1:{Settings.from_environ(os.environ).port}"
+    except BadSetting as error:
+        raise click.UsageError(str(error)) from error
     try:
         with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as response:  # noqa: S310
             click.echo(response.read().decode().strip())

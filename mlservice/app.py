@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from mlservice import __version__, jobs
+from mlservice.address import url_of
 from mlservice.cache import CACHE, ModelCache
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.routes import add_routes
 from mlservice.settings import Settings
 from mlservice.store import Link, Models, Trainings, keep_swept, open_redis
 from mlservice.wire import MODELS, SETTINGS, TRAININGS, Runner, answer
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -52,6 +56,7 @@ async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Even
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()
+        logger.info("listening at %s", url_of(listening))
         await stop.wait()
     finally:
         await runner.cleanup()

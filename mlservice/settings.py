@@ -6,7 +6,7 @@ is the text of the table in `docs/operating.md`, which a test holds to this.
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -181,13 +181,22 @@ def _convert(field: str, given: object, source: str) -> object:
     try:
         value = msgspec.convert(given, _HINTS[field], strict=False)
     except msgspec.ValidationError as error:
-        expected = str(error).split(" - at ")[0]
         hint = _kubernetes(str(given))
-        raise BadSetting(f"{source}: {expected}; it is {given!r}.{hint}") from error
+        raise BadSetting(
+            f"{source} must be {_expected(field, error)}, got {given!r}.{hint}"
+        ) from error
     # Neither infinity nor such an integer can be waited for, allocated or sent.
     if isinstance(value, int | float) and not abs(value) < _LARGEST:
-        raise BadSetting(f"{source}: Expected a number below 2**63; it is {given!r}.")
+        raise BadSetting(f"{source} must be a number below 2**63, got {given!r}.")
     return value
+
+
+def _expected(field: str, error: msgspec.ValidationError) -> str:
+    kind = get_type_hints(Settings)[field]
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    # msgspec writes: Expected `int` <= 65535.
+    return str(error).split(", got")[0].removeprefix("Expected ").replace("`", "")
 
 
 def _kubernetes(text: str) -> str:

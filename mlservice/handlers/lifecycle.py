@@ -31,11 +31,10 @@ async def train(request: web.Request) -> web.Response:
     await models.append(model_id, first)
     async for piece in pieces:
         await models.append(model_id, piece)
-    await models.create(
+    record = await models.create(
         model_id, tenant=TENANT, name=name, description=msgspec.json.encode(description)
     )
-    document = (await models.record(model_id)).document()
-    return respond(document, status=202, headers={"Location": f"/models/{model_id}"})
+    return respond(record.document(), status=202, headers={"Location": f"/models/{model_id}"})
 
 
 def _check(body: bytes, request: web.Request) -> tuple[str | None, Description]:

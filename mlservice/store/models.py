@@ -47,7 +47,7 @@ class Models:
 
     async def create(
         self, model_id: str, *, tenant: str, name: str | None, description: bytes
-    ) -> None:
+    ) -> Record:
         """Queue a training whose body was appended before.
 
         Parameters
@@ -61,6 +61,11 @@ class Models:
         description : bytes
             JSON object of what is known of it already.
 
+        Returns
+        -------
+        Record
+            As it was created, even if a worker has it by now.
+
         Raises
         ------
         TooManyTrainings, TooManyModels
@@ -70,13 +75,21 @@ class Models:
         """
         limits = self._settings
         entry = self._entry(model_id, 1)
-        answer = await self._link.script(
+        answer, created = await self._link.script(
             "create", model_id, tenant, name or "", description, limits.training_attempts,
             limits.queue_name, entry.id, entry.payload, _ms(limits.queue_timeout_s),
             limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
         )  # fmt: skip
-        if answer not in (b"ok", b"exists"):
+        if answer != b"ok":
             raise self._refusal(answer.decode())
+        return Record(
+            id=model_id,
+            tenant=tenant,
+            state="queued",
+            name=name,
+            created_ms=created,
+            description=description,
+        )
 
     def _refusal(self, limit: str) -> Problem:
         if limit == "no-data":

@@ -29,13 +29,13 @@ class Record:
     tenant: str
     state: State
     name: str | None
-    attempt: int
     created_ms: int
-    started_ms: int | None
-    finished_ms: int | None
     description: bytes
-    error: bytes
-    sha256: str
+    attempt: int = 0
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    error: bytes = b""
+    sha256: str = ""
 
     @classmethod
     def read(cls, model_id: str, stored: dict[bytes, bytes]) -> "Record":

