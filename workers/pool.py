@@ -69,7 +69,8 @@ class _Child:
             answer: dict[str, Any] = msgpack.unpackb(await reader.readexactly(length))
             return answer
         finally:
-            writer.close()
+            # Not close, which would wait for a child that reads no more.
+            writer.transport.abort()
 
     async def end(self) -> int | None:
         """Kill the process if it still runs, and return its exit code."""
