@@ -6,9 +6,11 @@ over the reconstructed estimator's own arrays.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import mul
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +83,9 @@ class Scorer:
         The classes, ascending.
     label_names : list of str
         The same as JSON writes them.
+    in_order : callable
+        Matches a query string that names the features in this order, plainly
+        written; its groups are the values.
     size_bytes : int
         About what the model takes in memory.
     """
@@ -91,6 +96,7 @@ class Scorer:
         self.labels = list(model.classes)
         self.label_names = [label_name(label) for label in model.classes]
         self.size_bytes = 4096 + 3 * model.coef.nbytes + sum(80 + len(f) for f in self.features)
+        self.in_order = _query_in_order(self.features)
         self._scores = _scores_of(self.estimator)
 
     def score_row(self, row: Sequence[float]) -> tuple[int, list[float]]:
@@ -109,11 +115,12 @@ class Scorer:
         scores = self._scores(row)
         if len(scores) == 1:
             return _binary(scores[0])
-        if not all(map(math.isfinite, scores)):
-            raise _overflow()
         highest = max(scores)
         exponentials = [math.exp(score - highest) for score in scores]
         total = sum(exponentials)
+        # Infinity minus infinity is not a number, and neither is its sum with others.
+        if math.isnan(total):
+            raise _overflow()
         return scores.index(highest), [value / total for value in exponentials]
 
 
@@ -131,6 +138,17 @@ def _binary(score: float) -> tuple[int, list[float]]:
 
 def _overflow() -> InvalidRow:
     return InvalidRow("The row's numbers must be small enough to score, they overflow float64.")
+
+
+def _query_in_order(features: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
+    """Return what matches `a=1&b=2` for the features a and b.
+
+    One call of a regular expression reads a row in a third of the time that
+    splitting, matching by name and checking take. Rows in another order, or
+    percent-encoded in another way, are read by name.
+    """
+    plain = [re.escape(quote(name, safe="")) for name in features]
+    return re.compile("&".join(f"{name}=([0-9.eE-]+)" for name in plain)).fullmatch
 
 
 def _product(

@@ -137,7 +137,10 @@ def test_flags_replace_what_was_set() -> None:
 
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
-    [("port", 70000, "--port must be int <= 65535, got 70000"), ("redis_url", 5, "--redis-url must be str, got 5")],
+    [
+        ("port", 70000, "--port must be int <= 65535, got 70000"),
+        ("redis_url", 5, "--redis-url must be str, got 5"),
+    ],
 )
 def test_bad_flag_is_refused_by_name(flag: str, value: object, message: str) -> None:
     """A flag is checked as its variable is."""

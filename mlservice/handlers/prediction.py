@@ -13,16 +13,18 @@ from mlservice.schemas import Prediction
 from mlservice.scoring import Scorer
 from mlservice.wire import respond
 
-_is_number = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatch
+# What float() takes beyond these is no decimal number: spaces, words, other digits.
+_NUMBER_CHARACTERS = "0123456789.eE+-"
+_INFINITY = math.inf
 _is_encoded = re.compile(r"([^%]|%[0-9A-Fa-f]{2})*").fullmatch
 
 
 async def predict_row(request: web.Request) -> web.Response:
     """Predict the class of one row, its features given by name in the query."""
     model_id = request.match_info["id"]
-    pairs = read_query(request.rel_url.raw_query_string)
+    query = request.rel_url.raw_query_string
     scorer = await request.app[CACHE].get(model_id)
-    best, probabilities = scorer.score_row(read_row(pairs, scorer))
+    best, probabilities = scorer.score_row(read_row(query, scorer))
     return respond(
         Prediction(
             model=model_id,
@@ -30,6 +32,50 @@ async def predict_row(request: web.Request) -> web.Response:
             probabilities=dict(zip(scorer.label_names, probabilities, strict=True)),
         )
     )
+
+
+def read_row(query: str, scorer: Scorer) -> list[float]:
+    """Return the row that a query names, in the order of the model's features.
+
+    Parameters
+    ----------
+    query : str
+        As it was sent, without the question mark.
+
+    Raises
+    ------
+    MalformedQuery
+        If the query cannot be decoded.
+    InvalidRow
+        With everything that is wrong: left out, unknown, repeated, no number.
+    """
+    given: Sequence[str]
+    if in_order := scorer.in_order(query):
+        given = in_order.groups()
+    else:
+        given = _match(read_query(query), scorer)
+    try:
+        row = list(map(float, given))
+    except ValueError:
+        row = [_INFINITY]
+    if _INFINITY in row or -_INFINITY in row:
+        raise _invalid_row(_faults(read_query(query), scorer))
+    return row
+
+
+def _match(pairs: list[tuple[str, str]], scorer: Scorer) -> list[str]:
+    """Return the values by the model's features, all of them written like numbers."""
+    given = dict(pairs)
+    if len(given) == len(pairs) and given.keys() == set(scorer.features):
+        texts = [given[name] for name in scorer.features]
+        if not "".join(texts).strip(_NUMBER_CHARACTERS):
+            return texts
+    raise _invalid_row(_faults(pairs, scorer))
+
+
+def _invalid_row(faults: list[Fault]) -> InvalidRow:
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return InvalidRow(faults[0].detail + more, errors=faults)
 
 
 def read_query(query: str) -> list[tuple[str, str]]:
@@ -56,38 +102,6 @@ def _decode(text: str) -> str:
     return unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
 
 
-def read_row(pairs: Sequence[tuple[str, str]], scorer: Scorer) -> list[float]:
-    """Return the row in the order of the model's features.
-
-    Parameters
-    ----------
-    pairs : sequence of (name, value)
-        Members of the query.
-
-    Raises
-    ------
-    InvalidRow
-        With everything that is wrong: left out, unknown, repeated, no number.
-    """
-    given = dict(pairs)
-    if len(given) == len(pairs) == len(scorer.features):
-        try:
-            row = [_number(given[name]) for name in scorer.features]
-        except (KeyError, ValueError):
-            pass  # Told below, with all else that is wrong.
-        else:
-            return row
-    faults = _faults(pairs, scorer)
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    raise InvalidRow(faults[0].detail + more, errors=faults)
-
-
-def _number(text: str) -> float:
-    if not _is_number(text) or math.isinf(number := float(text)):
-        raise ValueError(text)
-    return number
-
-
 def _faults(pairs: Sequence[tuple[str, str]], scorer: Scorer) -> list[Fault]:
     names = [name for name, _ in pairs]
     given = dict(pairs)
@@ -106,8 +120,10 @@ def _faults(pairs: Sequence[tuple[str, str]], scorer: Scorer) -> list[Fault]:
 
 
 def _wrong_number(text: str) -> str | None:
+    """Return how to call a text that is no finite decimal number."""
     try:
-        _number(text)
+        if not text.strip(_NUMBER_CHARACTERS) and math.isfinite(float(text)):
+            return None
     except ValueError:
-        return repr(text[:64]) if text else "empty"
-    return None
+        pass
+    return repr(text[:64]) if text else "empty"
