@@ -69,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 2
     poll_delay_s: Annotated[
         float, Meta(gt=0, description="How often a worker looks for new trainings.")
-    ] = 0.02
+    ] = 0.01
     lease_s: Annotated[
         float, Meta(gt=0, description="Silence after which a worker counts as lost.")
     ] = 15.0

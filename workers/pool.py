@@ -96,10 +96,11 @@ class Pool:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["workers.pool", "workers.child"])
         self._spare: asyncio.Task[_Child] | None = None
+        self._ending: set[asyncio.Task[int | None]] = set()
 
     async def start(self) -> None:
         """Start the forkserver and fork the first spare."""
-        self._spare = asyncio.create_task(asyncio.to_thread(self._fork))
+        self._spare = self._start_spare()
         await asyncio.wait([self._spare])
         self._spare.result()
 
@@ -107,8 +108,9 @@ class Pool:
         """End the spare; fits under way are ended by whoever runs them."""
         if self._spare:
             with contextlib.suppress(OSError):
-                await (await self._spare).end()
+                self._reap(await self._spare)
             self._spare = None
+        await asyncio.gather(*self._ending)
 
     async def run(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
         """Fit one training in a child.
@@ -131,22 +133,35 @@ class Pool:
             If the process died by itself.
         """
         child = await self._take()
-        code: int | None = None
         try:
             async with asyncio.timeout(self._settings.training_timeout_s):
-                return await child.exchange(pieces)
+                answer = await child.exchange(pieces)
         except TimeoutError as error:
+            await child.end()
             raise self._overran() from error
         except (ConnectionError, asyncio.IncompleteReadError) as error:
-            code = await child.end()
-            raise self._died(code) from error
+            raise self._died(await child.end()) from error
+        except BaseException:
+            await child.end()
+            raise
         finally:
-            if code is None:
-                await child.end()
+            # Now, not when the last spare was taken: a fork would slow its fit down.
+            self._spare = self._spare or self._start_spare()
+        self._reap(child)
+        return answer
+
+    def _start_spare(self) -> "asyncio.Task[_Child]":
+        return asyncio.create_task(asyncio.to_thread(self._fork))
+
+    def _reap(self, child: _Child) -> None:
+        """End a child without waiting for it."""
+        ending = asyncio.create_task(child.end())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def _take(self) -> _Child:
-        """Return a child that lives, and have the next spare forked."""
-        spare, self._spare = self._spare, asyncio.create_task(asyncio.to_thread(self._fork))
+        """Return a child that lives: the spare, or a new one."""
+        spare, self._spare = self._spare, None
         if spare is not None:
             with contextlib.suppress(OSError):
                 child = await spare

@@ -79,10 +79,13 @@ class Trainings:
             The model's name for people, or empty.
         """
         staged = keys.staged(model_id, attempt)
-        await self._link.call("UNLINK", staged)
         for start in range(0, len(artifact), PIECE_BYTES):
             piece = artifact[start : start + PIECE_BYTES]
-            await self._link.batch([("RPUSH", staged, piece), ("PEXPIRE", staged, STAGED_MS)])
+            # A repeated commit begins anew.
+            fresh = [("UNLINK", staged)] if start == 0 else []
+            await self._link.batch(
+                [*fresh, ("RPUSH", staged, piece), ("PEXPIRE", staged, STAGED_MS)]
+            )
         digest = hashlib.sha256(artifact).hexdigest()
         return await self._end(
             model_id, "training", attempt, "ready",
