@@ -155,6 +155,8 @@ def decode(data: bytes) -> Model:
     n_rows = 1 if len(labels) == 2 else len(labels)
     _must(coef.shape == (n_rows, len(stored.features)), "coef has the wrong shape")
     _must(intercept.shape == (n_rows,), "intercept has the wrong shape")
+    plain = all(each == Feature(name=each.name) for each in stored.features)
+    _must(plain, "a feature is not of format 1")
     names = {feature.name for feature in stored.features}
     _must(len(names) == len(stored.features), "a feature stands twice")
     return Model(

@@ -53,6 +53,23 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 100
 
 
+class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How columns become the numbers of a fit; what is learnt for it stays with the model."""
+
+    impute: Annotated[
+        Literal["median", "mean", "zero", "error"],
+        Meta(description="What a missing number counts as; `error` refuses it."),
+    ] = "median"
+    encode: Annotated[
+        Literal["one-hot", "error"],
+        Meta(description="How text is read: one column a category, or refused."),
+    ] = "one-hot"
+    scale: Annotated[
+        Literal["none", "standard"],
+        Meta(description="`standard`: numbers are fitted with mean 0 and variance 1."),
+    ] = "none"
+
+
 class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /models`."""
 
@@ -70,11 +87,24 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     params: Params = Params()
 
 
-class Feature(msgspec.Struct, frozen=True, kw_only=True):
-    """A column that the model reads."""
+class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A column that the model reads, and what was learnt of it for its preparation."""
 
     name: str
-    kind: Literal["number"] = "number"
+    kind: Literal["number", "text"] = "number"
+    missing: Annotated[
+        bool, Meta(description="Whether it had missing values, and may be left empty.")
+    ] = False
+    fill: Annotated[float | UnsetType, Meta(description="What a missing number counts as.")] = UNSET
+    mean: Annotated[
+        float | UnsetType, Meta(description="Subtracted from a number that is standardised.")
+    ] = UNSET
+    scale: Annotated[
+        float | UnsetType, Meta(description="Divides a number that is standardised, then.")
+    ] = UNSET
+    categories: Annotated[
+        tuple[str, ...] | UnsetType, Meta(description="The texts that were seen, ascending.")
+    ] = UNSET
 
 
 class FitWarning(msgspec.Struct, frozen=True, kw_only=True):
