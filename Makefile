@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := embedded,fast,test,lint
 
-.PHONY: help serve test lint bench clean
+.PHONY: help serve test debug lint bench clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ serve: .venv/installed  ## Start the service on 127.0.0.1:8000
 
 test: .venv/installed  ## Run all tests
 	$(BIN)/pytest --numprocesses 2 --cov
+
+debug: .venv/installed  ## Run all tests with asyncio's own checks
+	PYTHONASYNCIODEBUG=1 $(BIN)/pytest --numprocesses 2
 
 lint: .venv/installed  ## Check style, types, architecture and containers
 	$(BIN)/ruff check .
