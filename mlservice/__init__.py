@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["__version__", "load"]
 
 
-def load(path: str | PathLike[str]) -> "LogisticRegression":
+def load(path: str | PathLike[str]) -> "LogisticRegression | Pipeline":
     """Read a model's artifact file as a fitted scikit-learn estimator.
 
     Parameters
@@ -22,8 +23,10 @@ def load(path: str | PathLike[str]) -> "LogisticRegression":
 
     Returns
     -------
-    LogisticRegression
-        Its `coef_` has one column for each feature, in the model's order.
+    LogisticRegression or Pipeline
+        A pipeline where the model prepares its rows: missing values filled, text
+        encoded, numbers scaled. It takes arrays of objects, None where a value is
+        missing, in the order of the model's features.
 
     Raises
     ------
@@ -33,4 +36,4 @@ def load(path: str | PathLike[str]) -> "LogisticRegression":
     # Here, so that reading the version does not import scikit-learn.
     from mlservice import model, scoring
 
-    return scoring.reconstruct(model.decode(Path(path).read_bytes()))
+    return scoring.pipeline(model.decode(Path(path).read_bytes()))

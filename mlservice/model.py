@@ -1,23 +1,38 @@
 """What a trained model is, and its stored form.
 
-The stored form (format 1) is one msgpack map with exactly these members:
+The stored form (format 2) is one msgpack map with exactly these members:
 
 ============  =========================================================
 ``format``    the text ``mlservice.model``
-``version``   the integer 1
-``features``  list of maps ``{"name": str, "kind": "number"}``, in order
+``version``   the integer 2
+``features``  list of maps, in the order of the table, see below
 ``target``    str, the column that is predicted
 ``classes``   map ``{"type": "text"|"integer"|"boolean", "labels": [...]}``,
               the labels strictly ascending, at least two;
               an integer has 64 bits, its sign included
 ``coef``      map ``{"shape": [k, p], "data": bytes}``: little-endian
               float64 in C order; k is 1 for two classes, else their
-              number; p is the number of features
+              number; p is the number of columns, see below
 ``intercept`` map ``{"shape": [k], "data": bytes}``
 ``n_iter``    list of int, iterations that the solver took
 ``params``    map, the estimator's parameters as `params.resolve` gives them
 ``provenance`` map of what it was made of: versions, digest, rows, seed
 ============  =========================================================
+
+A numeric feature is ``{"name": str, "kind": "number", "missing": bool}``. With
+``"fill": float`` where ``missing`` is true: what a missing number counts as. With
+``"mean": float, "scale": float`` where numbers are standardised: the mean is
+subtracted, then the scale, above 0, divides. All are finite.
+
+A text feature is ``{"name": str, "kind": "text", "missing": bool,
+"categories": [str, ...]}``; the categories are strictly ascending and not empty.
+
+The columns of ``coef`` are the numeric features in their order; then, for each
+text feature in its order, one for each category, and the last for a missing
+text where ``missing`` is true. A row has 1 in the column of its text.
+
+Format 1 is the same without preparation: ``version`` is 1, and each feature is
+``{"name": str, "kind": "number"}``.
 
 It is read in three steps: parsed with limits, checked as a whole, and only
 then built. To change it: raise `VERSION`, keep reading every older version,
@@ -25,20 +40,22 @@ write a golden file of the new one with `python tests/data/make_golden.py` and
 keep the old ones, and describe the new form above.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import msgpack
 import msgspec
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta
 from numpy.typing import NDArray
 
 from mlservice.errors import BrokenModel
+from mlservice.preparation import Preparation, labels
 from mlservice.schemas import Feature, Label, Solver, label_name
 
 FORMAT = "mlservice.model"
-VERSION = 1
+VERSION = 2
 _MAX_BYTES = 1 << 30
 _TYPES: dict[str, type] = {"text": str, "integer": int, "boolean": bool}
 
@@ -50,13 +67,14 @@ class Model:
     Attributes
     ----------
     features : tuple of Feature
-        In the order of the columns of `coef`.
+        In the order of the table, with what their preparation has learnt.
     target : str
         Name of the column that is predicted.
     classes : tuple of str, int or bool
         Strictly ascending, of one type.
-    coef : ndarray of shape (1, n_features) or (n_classes, n_features)
-        Log-odds per unit of each feature; one row for two classes.
+    coef : ndarray of shape (1, n_columns) or (n_classes, n_columns)
+        Log-odds per unit of each column that `preparation` makes of the features;
+        one row for two classes.
     intercept : ndarray of shape (1,) or (n_classes,)
         Log-odds at zero.
     n_iter : tuple of int
@@ -102,7 +120,7 @@ class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["mlservice.model"]
-    version: Literal[1]
+    version: Literal[1, 2]
     features: list[Feature]
     target: str
     classes: _Classes
@@ -119,7 +137,7 @@ def encode(model: Model) -> bytes:
     stored = {
         "format": FORMAT,
         "version": VERSION,
-        "features": [{"name": each.name, "kind": each.kind} for each in model.features],
+        "features": msgspec.to_builtins(model.features),
         "target": model.target,
         "classes": {"type": kind, "labels": list(model.classes)},
         "coef": _array(model.coef),
@@ -150,23 +168,21 @@ def decode(data: bytes) -> Model:
         their parts do not agree.
     """
     stored = _parse(data)
-    labels = _read_labels(stored.classes)
+    classes = _read_labels(stored.classes)
     coef, intercept = _read_array(stored.coef, 2), _read_array(stored.intercept, 1)
-    n_rows = 1 if len(labels) == 2 else len(labels)
-    _must(coef.shape == (n_rows, len(stored.features)), "coef has the wrong shape")
+    n_rows = 1 if len(classes) == 2 else len(classes)
+    _check_features(stored)
+    columns = Preparation(tuple(stored.features)).names
+    _must(coef.shape == (n_rows, len(columns)), "coef has the wrong shape")
     _must(intercept.shape == (n_rows,), "intercept has the wrong shape")
-    plain = all(each == Feature(name=each.name) for each in stored.features)
-    _must(plain, "a feature is not of format 1")
-    names = {feature.name for feature in stored.features}
-    _must(len(names) == len(stored.features), "a feature stands twice")
     return Model(
         features=tuple(stored.features),
         target=stored.target,
-        classes=labels,
+        classes=classes,
         coef=coef,
         intercept=intercept,
         n_iter=tuple(stored.n_iter),
-        params=_read_params(stored.params, labels),
+        params=_read_params(stored.params, classes),
         provenance=stored.provenance,
     )
 
@@ -188,24 +204,51 @@ def _parse(data: bytes) -> _Stored:
         raise BrokenModel("The stored model must be msgpack, it is not.") from error
     if isinstance(document, dict) and document.get("format") == FORMAT:
         version = document.get("version")
-        _must(version == VERSION, f"format {VERSION} is read, it is of format {version!r}")
+        known = version in {1, VERSION}
+        _must(known, f"formats 1 to {VERSION} are read, it is of format {version!r}")
     try:
         return msgspec.convert(document, _Stored)
     except msgspec.ValidationError as error:
         raise BrokenModel(f"The stored model does not agree with itself: {error}.") from error
 
 
-def _read_labels(classes: _Classes) -> tuple[Label, ...]:
-    labels = tuple(classes.labels)
-    _must(all(type(label) is _TYPES[classes.type] for label in labels), "labels differ in type")
-    ascending = len(labels) >= 2 and list(labels) == sorted(set(labels))
+def _check_features(stored: _Stored) -> None:
+    names = {feature.name for feature in stored.features}
+    _must(len(names) == len(stored.features), "a feature stands twice")
+    for feature in stored.features:
+        plain = feature == Feature(name=feature.name)
+        _must(plain or stored.version != 1, "a feature is not of format 1")
+        (_check_text if feature.kind == "text" else _check_number)(feature)
+
+
+def _check_number(feature: Feature) -> None:
+    learnt = [value for value in (feature.fill, feature.mean, feature.scale) if value is not UNSET]
+    _must(all(map(math.isfinite, learnt)), "what was learnt of a feature is not finite")
+    _must((feature.fill is not UNSET) == feature.missing, "a fill value is there for no reason")
+    _must((feature.mean is UNSET) == (feature.scale is UNSET), "a mean or a scale is alone")
+    _must(feature.scale is UNSET or feature.scale > 0, "a scale is not above 0")
+    _must(feature.categories is UNSET, "a number has categories")
+
+
+def _check_text(feature: Feature) -> None:
+    learnt = {feature.fill, feature.mean, feature.scale}
+    _must(learnt == {UNSET}, "a text has a fill value or a scale")
+    _must(bool(labels(feature)), "a text has no category")
+    seen = [] if feature.categories is UNSET else list(feature.categories)
+    _must(seen == sorted(set(seen)) and "" not in seen, "categories are not in ascending order")
+
+
+def _read_labels(stored: _Classes) -> tuple[Label, ...]:
+    classes = tuple(stored.labels)
+    _must(all(type(label) is _TYPES[stored.type] for label in classes), "labels differ in type")
+    ascending = len(classes) >= 2 and list(classes) == sorted(set(classes))
     _must(ascending, "classes are not two or more in ascending order")
-    return labels
+    return classes
 
 
-def _read_params(params: _Params, labels: tuple[Label, ...]) -> dict[str, Any]:
+def _read_params(params: _Params, classes: tuple[Label, ...]) -> dict[str, Any]:
     if isinstance(params.class_weight, dict):
-        known = {label_name(label) for label in labels}
+        known = {label_name(label) for label in classes}
         _must(params.class_weight.keys() <= known, "class_weight names what is no class")
     return msgspec.structs.asdict(params)
 

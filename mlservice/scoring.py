@@ -1,4 +1,4 @@
-"""From stored parameters back to a fitted `LogisticRegression`, and its fast path.
+"""From stored parameters back to fitted scikit-learn estimators, and a fast path for rows.
 
 scikit-learn checks its input for about 80 µs on each call, whatever its size.
 The service has done those checks, so one row is scored by plain arithmetic
@@ -8,30 +8,37 @@ over the reconstructed estimator's own arrays.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from operator import mul
+from operator import add, mul
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlservice.errors import InvalidRow
 from mlservice.model import Model
-from mlservice.schemas import Label, label_name
+from mlservice.preparation import Preparation, labels
+from mlservice.row import RowEncoder
+from mlservice.schemas import Feature, Label, label_name
 
 # Multiplications up to which Python's own floats beat numpy's fixed cost of a call.
 PURE_PYTHON = 300
 
 
-def estimator(params: Mapping[str, Any], labels: Mapping[str, Label]) -> LogisticRegression:
+def estimator(params: Mapping[str, Any], classes: Mapping[str, Label]) -> LogisticRegression:
     """Build an unfitted estimator from a model's parameters.
 
     Parameters
     ----------
     params : mapping
         As `params.resolve` gives them; `C` None stands for no penalty.
-    labels : mapping of str to str, int or bool
+    classes : mapping of str to str, int or bool
         How the estimator knows each class, by the label as JSON writes it.
     """
     named = dict(params)
@@ -39,7 +46,7 @@ def estimator(params: Mapping[str, Any], labels: Mapping[str, Label]) -> Logisti
         named["C"] = math.inf
     if isinstance(named["class_weight"], dict):
         named["class_weight"] = {
-            labels[name]: weight for name, weight in named["class_weight"].items()
+            classes[name]: weight for name, weight in named["class_weight"].items()
         }
     return LogisticRegression(**named)
 
@@ -55,7 +62,8 @@ def reconstruct(model: Model) -> LogisticRegression:
     Returns
     -------
     LogisticRegression
-        Predicts exactly what the estimator that was trained would predict.
+        Predicts exactly what the estimator that was trained would predict, from
+        the columns that the model's preparation makes.
 
     References
     ----------
@@ -70,6 +78,56 @@ def reconstruct(model: Model) -> LogisticRegression:
     return fitted
 
 
+def pipeline(model: Model) -> LogisticRegression | Pipeline:
+    """Build what predicts from rows as they were in the table.
+
+    Returns
+    -------
+    LogisticRegression or Pipeline
+        For a model without preparation what `reconstruct` gives; else a pipeline
+        with the preparation as its first step. Rows are arrays of objects then,
+        in the order of the features, None where a value is missing.
+    """
+    preparation, fitted = Preparation(model.features), reconstruct(model)
+    if preparation.is_identity:
+        return fitted
+    return Pipeline([("preparation", _transformer(preparation)), ("classifier", fitted)])
+
+
+def _transformer(preparation: Preparation) -> ColumnTransformer:
+    """Return scikit-learn's transformer, fitted on the one row that teaches it what was learnt."""
+    features = preparation.features
+    row = [_example(each) for each in features]
+    numbers, texts = (
+        [place for place, each in enumerate(features) if each.kind == kind]
+        for kind in ("number", "text")
+    )
+    encoder = OneHotEncoder(
+        categories=[_categories(features[place]) for place in texts], handle_unknown="ignore"
+    )
+    scaler = StandardScaler()
+    steps = [("numbers", make_pipeline(SimpleImputer(), scaler), numbers)]
+    transformer = ColumnTransformer([*steps, ("texts", encoder, texts)])
+    transformer.fit(np.array([row], dtype=object))
+    if numbers:
+        scaler = transformer.named_transformers_["numbers"][-1]
+        scaler.mean_, scaler.scale_ = preparation.scales[:, : len(numbers)]
+        with np.errstate(over="ignore"):
+            scaler.var_ = scaler.scale_**2
+    return transformer
+
+
+def _example(feature: Feature) -> float | str | None:
+    """Return a value whose mean is the fill value, or a text that was seen."""
+    if feature.kind == "text":
+        return labels(feature)[0] or None
+    return 0.0 if feature.fill is UNSET else feature.fill
+
+
+def _categories(feature: Feature) -> NDArray[np.object_]:
+    return np.array([label or None for label in labels(feature)], dtype=object)
+
+
 class Scorer:
     """A reconstructed model, ready to score.
 
@@ -77,6 +135,8 @@ class Scorer:
     ----------
     estimator : LogisticRegression
         The fitted estimator that the arithmetic below repeats.
+    encoder : RowEncoder or None
+        How a row is prepared; None where its numbers pass through unchanged.
     features : tuple of str
         Names of the columns, in the order that rows must have.
     labels : list of str, int or bool
@@ -93,19 +153,28 @@ class Scorer:
     def __init__(self, model: Model) -> None:
         self.estimator = reconstruct(model)
         self.features = tuple(feature.name for feature in model.features)
+        preparation = Preparation(model.features)
+        self.encoder = None if preparation.is_identity else RowEncoder(preparation)
         self.labels = list(model.classes)
         self.label_names = [label_name(label) for label in model.classes]
         self.size_bytes = 4096 + 3 * model.coef.nbytes + sum(80 + len(f) for f in self.features)
-        self.in_order = _query_in_order(self.features)
-        self._scores = _scores_of(self.estimator)
+        coef, intercept = self.estimator.coef_, self.estimator.intercept_
+        if self.encoder:
+            self.size_bytes += 200 * len(preparation.names)
+            self.in_order: Callable[[str], re.Match[str] | None] = _no_query
+            self._scores = _encoded_scores_of(self.encoder, coef, intercept)
+        else:
+            self.in_order = _query_in_order(self.features)
+            self._scores = _scores_of(coef, intercept)
 
-    def score_row(self, row: Sequence[float]) -> tuple[int, list[float]]:
+    def score_row(self, row: Sequence[Any]) -> tuple[int, list[float]]:
         """Return the likeliest class's position and the probability of each class.
 
         Parameters
         ----------
-        row : sequence of float of length n_features
-            Finite, in the order of `features`.
+        row : sequence of length n_features
+            In the order of `features`: finite float for numbers and str for text;
+            None where a value is missing. Without preparation all are numbers.
 
         Raises
         ------
@@ -151,6 +220,10 @@ def _query_in_order(features: Sequence[str]) -> Callable[[str], re.Match[str] | 
     return re.compile("&".join(f"{name}=([0-9.eE-]+)" for name in plain)).fullmatch
 
 
+def _no_query(query: str) -> re.Match[str] | None:  # noqa: ARG001  # such rows are read by name
+    return None
+
+
 def _product(
     coef: NDArray[np.float64], row: Sequence[float], intercept: NDArray[np.float64]
 ) -> list[float]:
@@ -160,10 +233,28 @@ def _product(
     return scores
 
 
-def _scores_of(fitted: LogisticRegression) -> Callable[[Sequence[float]], list[float]]:
+def _scores_of(
+    coef: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> Callable[[Sequence[float]], list[float]]:
     """Return the fastest way to this model's scores: log-odds, one for each row of coef."""
-    coef, intercept = fitted.coef_, fitted.intercept_
     if coef.size > PURE_PYTHON:
         return lambda row: _product(coef, row, intercept)
     rows = list(zip(intercept.tolist(), coef.tolist(), strict=True))
     return lambda row: [sum(map(mul, weights, row), start) for start, weights in rows]
+
+
+def _encoded_scores_of(
+    encoder: RowEncoder, coef: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> Callable[[Sequence[Any]], list[float]]:
+    """Return the way to the scores of rows that are filled, scaled and encoded first."""
+    of_numbers = _scores_of(np.ascontiguousarray(coef[:, : encoder.width]), intercept)
+    by_column = np.ascontiguousarray(coef.T)
+
+    def scores(row: Sequence[Any]) -> list[float]:
+        numbers, columns = encoder.encode(row)
+        found = of_numbers(numbers)
+        for column in columns:
+            found = list(map(add, found, by_column[column].tolist()))
+        return found
+
+    return scores

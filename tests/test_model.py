@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 
 from mlservice.errors import BrokenModel
 from mlservice.model import FORMAT, VERSION, Model, decode, encode
+from mlservice.preparation import Preparation
 from mlservice.schemas import Feature, Label
 from mlservice.scoring import Scorer
 from tests.support import DEFAULT_PARAMS, make_model
@@ -45,6 +46,19 @@ GOLDEN = Model(
 )
 
 
+GOLDEN_2 = dataclasses.replace(
+    GOLDEN,
+    features=(
+        Feature(name="length"),
+        Feature(name="sex", kind="text", missing=True, categories=("female", "m\u00e4nnlich")),
+        Feature(name="width/~\u00fc", missing=True, fill=5e-324, mean=-0.1, scale=1 / 3),
+        Feature(name="year", mean=2008.0, scale=1e300),
+        Feature(name="island", kind="text", categories=("Biscoe",)),
+    ),
+    coef=np.arange(21).reshape(3, 7) / 7,
+)
+
+
 def parts(model: Model) -> dict[str, Any]:
     """Return a model's members, arrays as shape, type and bytes, to be compared."""
     members = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
@@ -61,15 +75,29 @@ def serves(stored: bytes) -> bool:
     except BrokenModel:
         return False
     scorer = Scorer(model)
-    _, probabilities = scorer.score_row([0.0] * len(scorer.features))
+    _, probabilities = scorer.score_row([None if each.missing else 0.0 for each in model.features])
     return len(probabilities) == len(scorer.labels) and decode(encode(model)) is not None
 
 
-def changed(change: Callable[[dict[str, Any]], Any]) -> bytes:
+def changed(change: Callable[[dict[str, Any]], Any], **members: object) -> bytes:
     """Return a stored model whose map was changed."""
-    document = msgpack.unpackb(STORED)
+    document = msgpack.unpackb(STORED) | members
     change(document)
     return msgpack.packb(document)
+
+
+@st.composite
+def features(draw: st.DrawFn, name: str) -> Feature:
+    """Draw a feature, with what may have been learnt of it."""
+    missing = draw(st.booleans())
+    if draw(st.booleans()):
+        texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
+        categories = tuple(sorted(draw(st.sets(texts, min_size=1, max_size=3))))
+        return Feature(name=name, kind="text", missing=missing, categories=categories)
+    learnt: dict[str, Any] = {"fill": draw(FINITE)} if missing else {}
+    if draw(st.booleans()):
+        learnt |= {"mean": draw(FINITE), "scale": draw(st.floats(5e-324, 1e300))}
+    return Feature(name=name, missing=missing, **learnt)
 
 
 @st.composite
@@ -87,12 +115,14 @@ def models(draw: st.DrawFn) -> Model:
         )
     )
     names = draw(st.lists(texts, min_size=1, max_size=4, unique=True))
+    described = tuple(draw(features(name)) for name in names)
+    width = len(Preparation(described).names)
     rows = 1 if len(labels) == 2 else len(labels)
     return Model(
-        features=tuple(Feature(name=name) for name in names),
+        features=described,
         target=draw(texts),
         classes=tuple(sorted(labels)),
-        coef=draw(arrays.arrays(np.float64, (rows, len(names)), elements=FINITE)),
+        coef=draw(arrays.arrays(np.float64, (rows, width), elements=FINITE)),
         intercept=draw(arrays.arrays(np.float64, rows, elements=FINITE)),
         n_iter=tuple(draw(st.lists(st.integers(0, 10**6), max_size=3))),
         params=DEFAULT_PARAMS | {"C": draw(st.none() | st.floats(1e-9, 1e9))},
@@ -111,7 +141,20 @@ def test_current_format_writes_the_golden_bytes(data: Path) -> None:
     """The stored form does not change without its number."""
     stored = (data / f"model_format_{VERSION}.msgpack").read_bytes()
 
-    assert encode(GOLDEN) == stored
+    assert encode(GOLDEN_2) == stored
+
+
+def test_golden_file_of_format_2_is_the_model_that_was_stored(data: Path) -> None:
+    """Fill values, scales and categories are read as they were learnt."""
+    stored = (data / "model_format_2.msgpack").read_bytes()
+
+    assert parts(decode(stored)) == parts(GOLDEN_2)
+
+
+def test_feature_of_format_1_has_no_preparation() -> None:
+    """What format 1 cannot say is refused in it."""
+    with pytest.raises(BrokenModel, match="a feature is not of format 1"):
+        decode(changed(_feature(0, missing=True, fill=1.0), version=1))
 
 
 @given(models())
@@ -162,7 +205,7 @@ def test_pickle_is_refused() -> None:
         decode(pickle.dumps(make_model()))
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, "1", 1.0, None, True])
+@pytest.mark.parametrize("version", [0, 3, 99, "1", 1.0, None, True])
 def test_other_version_is_refused_by_its_number(version: object) -> None:
     """A model of a newer service is told from damaged bytes."""
     stored = changed(lambda document: document.update(version=version))
@@ -173,9 +216,9 @@ def test_other_version_is_refused_by_its_number(version: object) -> None:
 
 def test_newer_version_is_named() -> None:
     """The operator reads which format was found and which is read."""
-    stored = changed(lambda document: document.update(version=2, more=[]))
+    stored = changed(lambda document: document.update(version=3, more=[]))
 
-    with pytest.raises(BrokenModel, match="format 1 is read, it is of format 2"):
+    with pytest.raises(BrokenModel, match="formats 1 to 2 are read, it is of format 3"):
         decode(stored)
 
 
@@ -196,9 +239,35 @@ def _params(**params: object) -> Callable[[dict[str, Any]], None]:
     return lambda document: document["params"].update(params)
 
 
+def _feature(place: int, **members: object) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["features"][place].update(members)
+
+
+def _text(**members: object) -> Callable[[dict[str, Any]], None]:
+    return _feature(0, kind="text", **members)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        _feature(0, more=1),
+        _feature(0, missing=True),
+        _feature(0, fill=1.0),
+        _feature(0, missing=True, fill=float("nan")),
+        _feature(0, mean=1.0),
+        _feature(0, scale=1.0),
+        _feature(0, mean=float("inf"), scale=1.0),
+        _feature(0, mean=1.0, scale=0.0),
+        _feature(0, mean=1.0, scale=-1.0),
+        _feature(0, categories=["x"]),
+        _text(),
+        _text(categories=[]),
+        _text(categories=["x", "y"]),
+        _text(categories=["x"], missing=True),
+        _text(categories=[""]),
+        _text(categories=["x"], fill=0.0),
+        _text(categories=["x"], mean=0.0, scale=1.0),
+        _text(categories=[1]),
         lambda document: document.update(format="other"),
         lambda document: document.pop("format"),
         lambda document: document.pop("coef"),

@@ -2,20 +2,28 @@
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
+from mlservice import load
 from mlservice.errors import InvalidRow
 from mlservice.model import Model, decode, encode
-from mlservice.schemas import Feature, Label
-from mlservice.scoring import PURE_PYTHON, Scorer, estimator, reconstruct
+from mlservice.preparation import Column, Preparation, Texts, learn
+from mlservice.row import RowEncoder
+from mlservice.schemas import Feature, Label, Preprocessing
+from mlservice.scoring import PURE_PYTHON, Scorer, estimator, pipeline, reconstruct
 from tests.support import DEFAULT_PARAMS, make_model
 
 TOLERANCE = 1e-12
@@ -65,6 +73,131 @@ def test_row_is_scored_as_the_estimator_scores_it(drawn: tuple[Model, list[float
     assert np.abs(theirs - probabilities).max() <= TOLERANCE
     assert theirs.max() - theirs[position] <= TOLERANCE
     assert sum(probabilities) == pytest.approx(1.0, abs=TOLERANCE)
+
+
+@st.composite
+def prepared(draw: st.DrawFn) -> tuple[Model, Pipeline, NDArray[np.object_]]:
+    """Draw a mixed table; return scikit-learn's own pipeline of it, our model of it, and rows."""
+    seed, n_rows = draw(st.integers(0, 2**32 - 1)), 40
+    random = np.random.default_rng(seed)
+    options = Preprocessing(
+        impute=draw(st.sampled_from(["median", "mean", "zero"])),
+        scale=draw(st.sampled_from(["none", "standard"])),
+    )
+    kinds = draw(st.lists(st.sampled_from(["full", "holes", "text", "texts"]), min_size=1))
+    table = np.array([_cells(kind, random, n_rows) for kind in kinds], dtype=object).T
+    y = np.arange(n_rows) % draw(st.integers(2, 4))
+    theirs = _pipeline(kinds, options).fit(table, y)
+    columns = {f"f{i}": column_of(table[:, i]) for i in range(len(kinds))}
+    fitted = theirs[-1]
+    model = Model(
+        features=learn(columns, options).features,
+        target="y",
+        classes=tuple(fitted.classes_.tolist()),
+        coef=fitted.coef_,
+        intercept=fitted.intercept_,
+        n_iter=(1,),
+        params=DEFAULT_PARAMS,
+    )
+    return decode(encode(model)), theirs, table
+
+
+def _cells(kind: str, random: np.random.Generator, length: int) -> list[Any]:
+    if kind.startswith("text"):
+        cells: list[Any] = random.choice(["a", "b", "z", "\u00fc"], length).tolist()
+    else:
+        cells = (random.normal(size=length) * 10 + 5).tolist()
+    if kind in {"holes", "texts"}:
+        cells[0] = cells[7] = None
+    return cells
+
+
+def column_of(cells: NDArray[np.object_]) -> Column:
+    """Return a column as preparation takes it."""
+    if not any(isinstance(cell, str) for cell in cells):
+        return cells.astype(np.float64)
+    values = tuple(sorted({cell for cell in cells if cell is not None}))
+    codes = [-1 if cell is None else values.index(cell) for cell in cells]
+    return Texts(values, np.array(codes, dtype=np.intp))
+
+
+def _pipeline(kinds: list[str], options: Preprocessing) -> Pipeline:
+    numbers = [place for place, kind in enumerate(kinds) if not kind.startswith("text")]
+    texts = [place for place, kind in enumerate(kinds) if kind.startswith("text")]
+    strategy = "constant" if options.impute == "zero" else options.impute
+    steps = [
+        FunctionTransformer(lambda cells: cells.astype(np.float64)),
+        SimpleImputer(strategy=strategy, fill_value=0.0),
+        StandardScaler() if options.scale == "standard" else "passthrough",
+    ]
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    transformer = ColumnTransformer(
+        [("numbers", make_pipeline(*steps), numbers), ("texts", encoder, texts)]
+    )
+    return make_pipeline(transformer, LogisticRegression(max_iter=1000))
+
+
+@given(prepared())
+@settings(deadline=None, max_examples=25)
+def test_mixed_row_is_scored_as_scikit_learns_pipeline_scores_it(
+    drawn: tuple[Model, Pipeline, NDArray[np.object_]],
+) -> None:
+    """Filled, scaled and encoded, a row has its probabilities within 1e-12."""
+    model, theirs, table = drawn
+    row = table[0].copy()
+    row[[isinstance(cell, str) for cell in row]] = "never seen"
+    scorer = Scorer(model)
+
+    for each in (*table[:8], row):
+        position, probabilities = scorer.score_row(each.tolist())
+
+        expected = theirs.predict_proba(each.reshape(1, -1))[0]
+        assert np.abs(expected - probabilities).max() <= TOLERANCE
+        assert expected.max() - expected[position] <= TOLERANCE
+
+
+@given(prepared())
+@settings(deadline=None, max_examples=25)
+def test_mixed_model_is_loaded_as_a_pipeline(
+    drawn: tuple[Model, Pipeline, NDArray[np.object_]],
+) -> None:
+    """From storage comes what predicts from rows as they were in the table."""
+    model, theirs, table = drawn
+
+    loaded = pipeline(model)
+
+    assert loaded.predict(table).tolist() == theirs.predict(table).tolist()
+    difference = loaded.predict_proba(table) - theirs.predict_proba(table)
+    assert np.abs(difference).max() <= TOLERANCE
+
+
+def test_model_without_preparation_is_loaded_as_the_estimator(tmp_path: Path) -> None:
+    """Numbers that pass through unchanged need no pipeline."""
+    (tmp_path / "model").write_bytes(encode(make_model()))
+
+    assert isinstance(load(tmp_path / "model"), LogisticRegression)
+
+
+def test_mixed_model_is_loaded_from_its_file(data: Path) -> None:
+    """`mlservice.load` reads the golden file of format 2 as what predicts from raw rows."""
+    loaded = load(data / "model_format_2.msgpack")
+
+    row = [[1.0, "female", None, 2008.0, "Biscoe"], [1.0, None, 2.0, 2009.0, "nowhere"]]
+    assert isinstance(loaded, Pipeline)
+    assert set(loaded.predict(np.array(row, dtype=object))) <= {"setosa", "versicolor", "virginica"}
+
+
+def test_text_that_was_not_seen_is_told() -> None:
+    """A row's unknown categories are named, known ones and numbers are not."""
+    features = (
+        Feature(name="n"),
+        Feature(name="a", kind="text", categories=("x",)),
+        Feature(name="b", kind="text", missing=True, categories=("x",)),
+    )
+    encoder = RowEncoder(Preparation(features))
+
+    assert encoder.unseen([1.0, "x", None]) == []
+    assert encoder.unseen([1.0, "y", "z"]) == [("a", "y"), ("b", "z")]
 
 
 @given(scored(), st.floats(-50, 50))
