@@ -125,7 +125,7 @@ class ModelNotFound(ClientProblem):
     """No model has this id.
 
     Ids are the UUIDs that `POST /models` answered with. A model that was
-    deleted, or a failed one whose record has expired, is not found either.
+    deleted, or a failed or cancelled one whose record has expired, is not found either.
     """
 
     slug, title, status = "model-not-found", "There is no such model", 404
@@ -141,10 +141,21 @@ class ModelNotReady(ClientProblem):
     """The model cannot predict in the state that it is in.
 
     While it is `queued` or `training`, `Retry-After` says when to ask again.
-    A `failed` model never becomes ready: its document says why.
+    A `failed` model never becomes ready: its document says why. Nor does a
+    `cancelled` one.
     """
 
     slug, title, status = "model-not-ready", "The model is not ready", 409
+
+
+class ModelEnded(ClientProblem):
+    """The training cannot be cancelled, because it has ended.
+
+    `state` says how: `ready`, `failed` or `cancelled`. `DELETE` removes the model
+    in any state.
+    """
+
+    slug, title, status = "model-ended", "The training has ended", 409
 
 
 class BodyTooLarge(ClientProblem):

@@ -135,6 +135,14 @@ ROUTES: tuple[Route, ...] = (
         problems=_UNREADY,
     ),
     _route(
+        "POST",
+        "/models/{id}/cancel",
+        lifecycle.cancel,
+        parameters=[_ID],
+        answers=[Answer(status=202, description="Cancelled.", body=ModelDocument)],
+        problems=[errors.ModelNotFound, errors.ModelEnded, errors.StoreUnavailable],
+    ),
+    _route(
         "DELETE",
         "/models/{id}",
         lifecycle.delete,

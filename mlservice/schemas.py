@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from mlservice.errors import Fault, InvalidRequest, MalformedJson
 
 Label = str | int | bool
-State = Literal["queued", "training", "ready", "failed"]
+State = Literal["queued", "training", "ready", "failed", "cancelled"]
 Solver = Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
 Penalty = Literal["l1", "l2", "elasticnet"]
 

@@ -92,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="Longest time for a training to wait for a worker.")
     ] = 86400.0
     retention_s: Annotated[
-        float, Meta(gt=0, description="How long the record of a failed training is kept.")
+        float, Meta(gt=0, description="How long the record of a failed or cancelled one is kept.")
     ] = 604800.0
 
     training_body_bytes: Annotated[

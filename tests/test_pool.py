@@ -15,7 +15,7 @@ import pytest
 from mlservice.errors import TrainerKilled, TrainingTimeout
 from mlservice.model import decode
 from mlservice.settings import Settings
-from tests.support import endless_request, make_request, until
+from tests.support import busy_process, endless_request, fit_processes, make_request, until
 from workers.pool import Pool
 
 
@@ -32,31 +32,6 @@ async def _pieces(body: dict[str, Any]) -> AsyncIterator[bytes]:
     whole = json.dumps(body).encode()
     for start in range(0, len(whole), 1000):
         yield whole[start : start + 1000]
-
-
-def _children() -> list[psutil.Process]:
-    """Return the processes that fit, or wait to."""
-    servers = [
-        child
-        for child in psutil.Process().children()
-        if any("forkserver" in word for word in child.cmdline())
-    ]
-    return [child for server in servers for child in server.children()]
-
-
-def _busiest() -> psutil.Process | None:
-    """Return the child that has used the most CPU, once it fits."""
-    times = [(sum(child.cpu_times()[:2]), child) for child in _children()]
-    most, child = max(times, key=lambda pair: pair[0], default=(0.0, None))
-    return child if most > 0.15 else None
-
-
-async def _busy_child() -> psutil.Process:
-    async def ask() -> psutil.Process | None:
-        return _busiest()
-
-    child: psutil.Process = await until(ask, within_s=10)
-    return child
 
 
 async def test_a_fit_in_a_child_gives_a_stored_model(pool: Pool) -> None:
@@ -77,26 +52,26 @@ async def test_what_is_wrong_comes_back_as_a_problem(pool: Pool) -> None:
 
 async def test_each_fit_has_a_process_of_its_own(pool: Pool) -> None:
     """A child that has answered ends; the next fit is another process's."""
-    first = {child.pid for child in _children()}
+    first = {child.pid for child in fit_processes()}
 
     await pool.run(_pieces(make_request()))
     await pool.run(_pieces(make_request()))
 
     async def are_gone() -> bool:
-        return not first & {child.pid for child in _children()}
+        return not first & {child.pid for child in fit_processes()}
 
     await until(are_gone, within_s=5)
 
 
 async def test_a_spare_is_forked_ahead(pool: Pool) -> None:
     """There is a child that waits before there is a fit."""
-    assert len(_children()) >= 1
+    assert len(fit_processes()) >= 1
     assert await pool.run(_pieces(make_request()))
 
 
 async def test_a_spare_that_died_is_replaced(pool: Pool) -> None:
     """A dead spare costs its fit a fork, not its life."""
-    spares = _children()
+    spares = fit_processes()
     for child in spares:
         child.kill()
     await asyncio.to_thread(psutil.wait_procs, spares, 5)
@@ -108,10 +83,10 @@ async def test_a_spare_that_died_is_replaced(pool: Pool) -> None:
 
 async def test_a_fit_that_overruns_its_time_is_killed() -> None:
     """The process is gone when the error is told."""
-    pool = Pool(Settings(training_timeout_s=0.5))
+    pool = Pool(Settings(training_timeout_s=2))
     await pool.start()
     fit = asyncio.create_task(pool.run(_pieces(endless_request())))
-    child = await _busy_child()
+    child = await busy_process()
 
     with pytest.raises(TrainingTimeout, match="MLSERVICE_TRAINING_TIMEOUT_S"):
         await fit
@@ -141,7 +116,7 @@ async def test_a_fit_that_needs_too_much_memory_fails_by_itself() -> None:
 async def test_a_child_that_is_killed_is_told_by_its_signal(pool: Pool) -> None:
     """The death of one child is one training's error, and the next fit is well."""
     fit = asyncio.create_task(pool.run(_pieces(endless_request())))
-    child = await _busy_child()
+    child = await busy_process()
 
     os.kill(child.pid, signal.SIGKILL)
 
@@ -153,7 +128,7 @@ async def test_a_child_that_is_killed_is_told_by_its_signal(pool: Pool) -> None:
 async def test_a_fit_that_is_cancelled_leaves_no_process(pool: Pool) -> None:
     """Cancelling waits until the child is gone, within a second."""
     fit = asyncio.create_task(pool.run(_pieces(endless_request())))
-    child = await _busy_child()
+    child = await busy_process()
     begun = time.monotonic()
 
     fit.cancel()
@@ -166,7 +141,7 @@ async def test_a_fit_that_is_cancelled_leaves_no_process(pool: Pool) -> None:
 async def test_fits_run_side_by_side(pool: Pool) -> None:
     """A fit that takes for ever does not hold up another."""
     endless = asyncio.create_task(pool.run(_pieces(endless_request())))
-    await _busy_child()
+    await busy_process()
 
     answer = await asyncio.wait_for(pool.run(_pieces(make_request())), 10)
 

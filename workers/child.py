@@ -29,15 +29,16 @@ _CPU_GRACE_S = 30
 def run(connection: socket.socket, settings: Settings) -> None:
     """Fit one training and answer; the process ends with this call."""
     _limit(settings)
-    body = b"".join(_receive(connection))
+    pieces = list(_receive(connection))
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
-    answer = msgpack.packb(_train(body, settings))
+    answer = msgpack.packb(_train(pieces, settings))
     connection.sendall(LENGTH.pack(len(answer)) + answer)
 
 
-def _train(body: bytes, settings: Settings) -> dict[str, object]:
+def _train(pieces: list[bytes], settings: Settings) -> dict[str, object]:
     try:
-        trained = train(body, settings)
+        # Joined here, since that too may need more memory than there is.
+        trained = train(_joined(pieces), settings)
     except Problem as problem:
         return _failed(problem)
     except MemoryError:
@@ -52,6 +53,12 @@ def _train(body: bytes, settings: Settings) -> dict[str, object]:
         "description": msgspec.json.encode(trained.description),
         "name": trained.name or "",
     }
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    body = b"".join(pieces)
+    pieces.clear()
+    return body
 
 
 def _failed(problem: Problem) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Train, describe, list and delete models."""
+"""Train, describe, list, cancel and delete models."""
 
 import uuid
 
@@ -83,6 +83,12 @@ def _wrong_parameter(name: str, text: str) -> InvalidParameter:
     }
     detail = rules.get(name, f"The parameters are limit and cursor, {name[:64]!r} is neither.")
     return InvalidParameter(detail, errors=[Fault(parameter=name, detail=detail)])
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Cancel a training, queued or under way."""
+    record = await request.app[MODELS].cancel(request.match_info["id"])
+    return respond(record.document(), status=202)
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -1,10 +1,11 @@
-"""What the service does with models in the store: create, read, list, delete, load."""
+"""What the service does with models in the store: create, read, list, cancel, delete, load."""
 
 import hashlib
 from uuid import UUID
 
 from mlservice.errors import (
     BrokenModel,
+    ModelEnded,
     ModelNotReady,
     Problem,
     StoreUnavailable,
@@ -148,6 +149,29 @@ class Models:
         check_id(model_id)
         if not await self._link.script("delete", model_id, self._settings.queue_name):
             raise not_found(model_id)
+
+    async def cancel(self, model_id: str) -> Record:
+        """End a training as cancelled; a fit of it stops at its worker's next renewal.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is none.
+        ModelEnded
+            If it has ended already.
+        """
+        check_id(model_id)
+        limits = self._settings
+        answer = await self._link.script(
+            "cancel", model_id, limits.queue_name, _ms(limits.retention_s)
+        )
+        if answer not in (b"ok", b""):
+            state = answer.decode()
+            raise ModelEnded(
+                f"The model must be queued or training to be cancelled, it is {state}.",
+                members={"state": state},
+            )
+        return await self.record(model_id)
 
     async def is_ready(self, model_id: str) -> bool:
         """Tell whether the model is still there to predict."""
