@@ -1,7 +1,6 @@
 """The application: builds its collaborators, and closes them."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -14,8 +13,8 @@ from mlservice.cache import CACHE, ModelCache
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.routes import add_routes
 from mlservice.settings import Settings
-from mlservice.store import Link, Models, Trainings, keep_swept, open_redis
-from mlservice.wire import MODELS, SETTINGS, TRAININGS, Runner, answer
+from mlservice.store import Changes, Link, Models, Trainings, keep_swept, open_redis
+from mlservice.wire import CHANGES, MODELS, SETTINGS, TRAININGS, Runner, answer
 
 logger = logging.getLogger(__name__)
 
@@ -28,20 +27,23 @@ def create_app(settings: Settings) -> web.Application:
     link = Link(open_redis(settings), settings.store_timeout_s)
     app[MODELS] = Models(link, settings, jobs.entry)
     app[TRAININGS] = Trainings(link, settings, jobs.entry)
+    app[CHANGES] = Changes(link, app[MODELS])
     app[CACHE] = ModelCache(app[MODELS], settings.cache_bytes)
     add_routes(app, version=__version__)
 
     async def collaborators(app: web.Application) -> AsyncIterator[None]:
         sweeper = asyncio.create_task(keep_swept(app[TRAININGS], settings))
+        listener = asyncio.create_task(app[CHANGES].listen())
         yield
         sweeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeper
+        listener.cancel()
+        await asyncio.wait([sweeper, listener])
         await app[CACHE].close()
         await link.close()
 
     async def drain(app: web.Application) -> None:
         app[VITALS].draining = True
+        app[CHANGES].close()
 
     app.cleanup_ctx.append(collaborators)
     app.on_shutdown.append(drain)

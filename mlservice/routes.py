@@ -26,6 +26,12 @@ _ID = Parameter(
     description="The model's id.",
     schema={"type": "string", "format": "uuid"},
 )
+_PREFER = Parameter(
+    name="Prefer",
+    place="header",
+    description="`wait=N`: answer when the training has ended, or after N seconds, at most 60.",
+    schema={"type": "string", "examples": ["wait=10"]},
+)
 _UNREADY: tuple[type[Problem], ...] = (
     errors.MalformedQuery,
     errors.ModelNotFound,
@@ -67,9 +73,21 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/models",
         lifecycle.train,
+        parameters=[_PREFER],
         body=TrainingRequest,
         answers=[
-            Answer(status=202, description="Queued.", body=ModelDocument, headers=("Location",))
+            Answer(
+                status=201,
+                description="Ended within the time that was preferred.",
+                body=ModelDocument,
+                headers=("Location", "Preference-Applied"),
+            ),
+            Answer(
+                status=202,
+                description="Queued.",
+                body=ModelDocument,
+                headers=("Location", "Preference-Applied"),
+            ),
         ],
         problems=[
             errors.MalformedJson,
@@ -117,6 +135,7 @@ ROUTES: tuple[Route, ...] = (
         describe_or_predict,
         parameters=[
             _ID,
+            _PREFER,
             Parameter(
                 name="features",
                 place="query",

@@ -23,12 +23,13 @@ from mlservice.errors import (
     UnsupportedMediaType,
 )
 from mlservice.settings import Settings, variable
-from mlservice.store import PIECE_BYTES, Models, Trainings
+from mlservice.store import PIECE_BYTES, Changes, Models, Trainings
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
 MODELS = web.AppKey("models", Models)
+CHANGES = web.AppKey("changes", Changes)
 TRAININGS = web.AppKey("trainings", Trainings)
 
 JSON = "application/json"
@@ -37,6 +38,12 @@ REQUEST_ID = "X-Request-ID"
 
 _encode = msgspec.json.Encoder().encode
 _sent_id = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+# RFC 7240: a list, whose members may quote commas.
+_preferences = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+').findall
+_is_wait = re.compile(r"\s*wait\s*(?:[=;].*)?", re.IGNORECASE | re.DOTALL).fullmatch
+_wait = re.compile(r'\s*\w+\s*=\s*("?)([0-9]{1,9})\1\s*(?:;.*)?', re.DOTALL).fullmatch
+MOST_WAIT_S = 60
+
 _prefix = secrets.token_hex(6)
 _numbers = itertools.count(1)
 
@@ -114,6 +121,20 @@ def check_media_type(request: web.Request, *allowed: str) -> None:
             f"Content-Type must be {' or '.join(allowed)}, it is {request.content_type}.",
             headers={"Accept-Post": ", ".join(allowed)},
         )
+
+
+def preferred_wait(request: web.Request) -> int | None:
+    """Return how many seconds `Prefer: wait` asks for, at most 60, if it asks (RFC 7240)."""
+    sent = ",".join(request.headers.getall("Prefer", ()))
+    # Only the first of several counts, and one that is malformed is ignored.
+    first = next(filter(_is_wait, _preferences(sent)), "")
+    found = _wait(first)
+    return min(int(found[2]), MOST_WAIT_S) if found else None
+
+
+def applied(wait_s: int | None) -> dict[str, str]:
+    """Return the header that says which wait was applied."""
+    return {} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"}
 
 
 async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes]:

@@ -9,8 +9,18 @@ from mlservice.cache import CACHE
 from mlservice.dataset import prepare
 from mlservice.errors import Fault, InvalidParameter
 from mlservice.schemas import Description, ModelList, read_training
-from mlservice.store import PIECE_BYTES
-from mlservice.wire import JSON, MODELS, SETTINGS, check_media_type, read_pieces, respond
+from mlservice.store import PIECE_BYTES, Record
+from mlservice.wire import (
+    CHANGES,
+    JSON,
+    MODELS,
+    SETTINGS,
+    applied,
+    check_media_type,
+    preferred_wait,
+    read_pieces,
+    respond,
+)
 
 # Whose models these are while there are no keys.
 TENANT = "anonymous"
@@ -34,7 +44,16 @@ async def train(request: web.Request) -> web.Response:
     record = await models.create(
         model_id, tenant=TENANT, name=name, description=msgspec.json.encode(description)
     )
-    return respond(record.document(), status=202, headers={"Location": f"/models/{model_id}"})
+    return await _created(request, record)
+
+
+async def _created(request: web.Request, record: Record) -> web.Response:
+    """Answer with a new training: at once, or when it has ended if that is preferred."""
+    wait_s = preferred_wait(request)
+    if wait_s is not None:
+        record = await request.app[CHANGES].until_ended(record, wait_s)
+    headers = {"Location": f"/models/{record.id}", **applied(wait_s)}
+    return respond(record.document(), status=201 if record.has_ended else 202, headers=headers)
 
 
 def _check(body: bytes, request: web.Request) -> tuple[str | None, Description]:
@@ -47,7 +66,10 @@ def _check(body: bytes, request: web.Request) -> tuple[str | None, Description]:
 async def describe(request: web.Request) -> web.Response:
     """Describe a model: what was asked for, how far it is, and what was learnt."""
     record = await request.app[MODELS].record(request.match_info["id"])
-    return respond(record.document())
+    wait_s = preferred_wait(request)
+    if wait_s is not None:
+        record = await request.app[CHANGES].until_ended(record, wait_s)
+    return respond(record.document(), headers=applied(wait_s))
 
 
 async def list_models(request: web.Request) -> web.Response:

@@ -1,5 +1,6 @@
 """Models, datasets and trainings in Redis: every key name and every atomic step."""
 
+from mlservice.store.changes import Changes
 from mlservice.store.link import Link, open_pool, open_redis
 from mlservice.store.models import PIECE_BYTES, Models
 from mlservice.store.records import Record
@@ -7,6 +8,7 @@ from mlservice.store.trainings import Trainings, arq_timeout_s, keep_swept
 
 __all__ = [
     "PIECE_BYTES",
+    "Changes",
     "Link",
     "Models",
     "Record",

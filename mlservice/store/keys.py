@@ -1,25 +1,27 @@
 """Every key of the store that Python names; the scripts' prelude has the same.
 
-===========================  ======  ==========================================
-``mls:model:{id}``           hash    the record: the truth about a model
-``mls:data:{id}``            list    the request's body, in pieces
-``mls:artifact:{id}``        list    the stored model, in pieces
-``mls:staged:{id}:{n}``      list    an attempt's artifact before its commit
-``mls:open``                 zset    queued or training, by creation
-``mls:open:{tenant}``        zset    the same of one tenant
-``mls:models:{tenant}``      zset    all of one tenant, by sequence number
-``mls:leases``               zset    training, by the end of its lease
-``mls:deadlines``            zset    queued, by when it has waited too long
-``mls:expiries``             zset    failed or cancelled, by when its record goes
-``mls:sequence``             string  counter of models
-``mls:workers``              zset    workers, by when they were last seen
-``arq:…``                            arq's own: queue, job, in-progress, retry
-===========================  ======  ==========================================
+===========================  =======  ==========================================
+``mls:model:{id}``           hash     the record: the truth about a model
+``mls:data:{id}``            list     the request's body, in pieces
+``mls:artifact:{id}``        list     the stored model, in pieces
+``mls:staged:{id}:{n}``      list     an attempt's artifact before its commit
+``mls:open``                 zset     queued or training, by creation
+``mls:open:{tenant}``        zset     the same of one tenant
+``mls:models:{tenant}``      zset     all of one tenant, by sequence number
+``mls:leases``               zset     training, by the end of its lease
+``mls:deadlines``            zset     queued, by when it has waited too long
+``mls:expiries``             zset     failed or cancelled, by when its record goes
+``mls:sequence``             string   counter of models
+``mls:workers``              zset     workers, by when they were last seen
+``mls:changes``              channel  ids of models that changed
+``arq:…``                             arq's own: queue, job, in-progress, retry
+===========================  =======  ==========================================
 
 Times are milliseconds of the server's clock.
 """
 
 WORKERS = "mls:workers"
+CHANGES = "mls:changes"
 
 
 def record(model_id: str) -> str:

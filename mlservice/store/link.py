@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from mlservice.errors import BadSetting, StoreUnavailable
@@ -95,6 +96,10 @@ class Link:
                 return await self._scripts[name](args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
             raise _unavailable(error) from None
+
+    def pubsub(self) -> "PubSub":
+        """Return a connection's worth of subscriptions."""
+        return self._redis.pubsub()
 
     async def close(self) -> None:
         """Close every connection."""

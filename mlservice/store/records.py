@@ -64,6 +64,11 @@ class Record:
             sha256=fields.get("sha256", b"").decode(),
         )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the training is over, well or not."""
+        return self.state not in ("queued", "training")
+
     def summary(self) -> Summary:
         """Return what a list tells of the model."""
         return Summary(

@@ -9,4 +9,5 @@ release(id, ARGV[2])
 redis.call('ZREM', models_of(held[1]), id)
 redis.call('ZREM', EXPIRIES, id)
 redis.call('UNLINK', record_of(id), artifact_of(id), staged_of(id, held[3]))
+tell(id)
 return 1

@@ -32,6 +32,9 @@ local function dequeue(queue, entry)
   redis.call('DEL', 'arq:job:' .. entry, 'arq:in-progress:' .. entry, 'arq:retry:' .. entry)
 end
 
+-- Wakes who waits for the model; whoever misses it reads the record again.
+local function tell(id) redis.call('PUBLISH', 'mls:changes', id) end
+
 -- What a training holds while it is open: its data, its places in sets, its entry.
 local function release(id, queue)
   local held = redis.call('HMGET', record_of(id), 'tenant', 'state', 'attempt')

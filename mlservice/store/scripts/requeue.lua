@@ -16,4 +16,5 @@ redis.call('HSET', record_of(id), 'state', 'queued')
 redis.call('HDEL', record_of(id), 'claimant', 'started')
 dequeue(queue, id .. ':' .. attempt)
 enqueue(queue, ARGV[5], ARGV[6])
+tell(id)
 return 'ok'
