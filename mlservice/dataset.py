@@ -6,7 +6,7 @@ on every body; both tell the same faults in the same words.
 
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from mlservice.errors import Fault, InvalidTable, SingleClass, TableTooLarge
 from mlservice.params import resolve
 from mlservice.schemas import Description, Feature, Label, TrainingRequest
 from mlservice.settings import Settings, variable
+from mlservice.splits import Splits, split, taken
 from mlservice.table import Faults, Table, from_json
 
 MAX_NAME = 128
@@ -43,6 +44,8 @@ class Dataset:
         The target's values, sorted, of one type.
     params : dict
         The estimator's parameters, see `params.resolve`.
+    splits : Splits
+        Which rows are held out, and which make the folds.
     """
 
     features: tuple[Feature, ...]
@@ -51,6 +54,11 @@ class Dataset:
     y: NDArray[np.intp]
     classes: tuple[Label, ...]
     params: dict[str, Any]
+    splits: Splits
+
+    def take(self, rows: NDArray[np.intp]) -> "Dataset":
+        """Return a dataset of some of the samples."""
+        return replace(self, X=self.X[rows], y=self.y[rows])
 
     def describe(self) -> Description:
         """Return what the request alone tells of its model."""
@@ -60,6 +68,8 @@ class Dataset:
             target=self.target,
             classes=list(self.classes),
             params=self.params,
+            evaluation=self.splits.evaluation,
+            warnings=list(self.splits.told),
         )
 
     def digest(self) -> str:
@@ -84,11 +94,14 @@ def prepare(request: TrainingRequest, limits: Settings) -> Dataset:
         If a limit on features, classes, cells or coefficients is passed.
     InvalidParams
         If the parameters do not fit together or to the classes.
+    InvalidEvaluation
+        If the rows cannot be parted as was asked for.
     """
     table = from_json(request.data)
     if request.target not in table.columns:
         raise _no_target(request.target, table)
-    names = [name for name in table.columns if name != request.target]
+    roles = taken(request.evaluation, list(table.columns), request.target)
+    names = [name for name in table.columns if name not in {request.target, *roles.values()}]
     _check_size(table, names, limits)
     faults = Faults()
     _check_name(table, request.target, faults)
@@ -97,13 +110,16 @@ def prepare(request: TrainingRequest, limits: Settings) -> Dataset:
     faults.check()
     classes = _classes(labels, request.target, len(names), limits)
     position = {label: code for code, label in enumerate(classes)}
+    y = np.fromiter(map(position.__getitem__, labels), np.intp, len(labels))
+    parting = {role: table.columns[name] for role, name in roles.items()}
     return Dataset(
         features=tuple(Feature(name=name) for name in names),
         target=request.target,
         X=np.ascontiguousarray(np.column_stack(columns)),
-        y=np.fromiter(map(position.__getitem__, labels), np.intp, len(labels)),
+        y=y,
         classes=classes,
         params=resolve(request.params, list(classes)),
+        splits=split(request.evaluation, y, classes, parting),
     )
 
 

@@ -219,6 +219,16 @@ class InvalidParams(ClientProblem):
     slug, title, status = "invalid-params", "The parameters do not fit together", 422
 
 
+class InvalidEvaluation(ClientProblem):
+    """The rows cannot be parted as the evaluation asks.
+
+    A class has too few rows for the parts, or a column that parts the rows is
+    absent or has gaps. Ask for a smaller part, fewer folds, or none.
+    """
+
+    slug, title, status = "invalid-evaluation", "The evaluation does not fit the table", 422
+
+
 class InvalidRow(ClientProblem):
     """The row is not one that the model can score.
 

@@ -96,6 +96,7 @@ ROUTES: tuple[Route, ...] = (
             errors.InvalidRequest,
             errors.InvalidTable,
             errors.InvalidParams,
+            errors.InvalidEvaluation,
             errors.SingleClass,
             errors.TableTooLarge,
             errors.TooManyTrainings,

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mlservice.errors import Fault, InvalidRequest, MalformedJson
+from mlservice.evaluation import Evaluation, Measured
 
 Label = str | int | bool
 State = Literal["queued", "training", "ready", "failed", "cancelled"]
@@ -85,6 +86,7 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Annotated[str, Meta(max_length=200)] | None, Meta(description="A name for people.")
     ] = None
     params: Params = Params()
+    evaluation: Evaluation = Evaluation()
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,6 +154,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None
     classes: list[Label] | None = None
     params: dict[str, Any] | None = None
+    evaluation: Evaluation | None = None
+    metrics: Measured | None = None
     coefficients: dict[str, dict[str, float]] | None = None
     intercept: dict[str, float] | None = None
     n_iter: list[int] | None = None
@@ -176,6 +180,8 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None
     classes: list[Label] | None
     params: dict[str, Any] | None
+    evaluation: Evaluation | None
+    metrics: Measured | None
     coefficients: dict[str, dict[str, float]] | None
     intercept: dict[str, float] | None
     n_iter: list[int] | None

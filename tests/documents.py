@@ -15,6 +15,7 @@ import msgspec
 import mlservice
 import workers
 from mlservice import errors
+from mlservice.evaluation import Evaluation
 from mlservice.schemas import Params
 from mlservice.settings import FIELDS, Settings, variable
 
@@ -109,12 +110,12 @@ def _default(name: str, value: object) -> str:
     return f"`{value:g}`" if isinstance(value, float) and value < 1e6 else f"`{value}`"
 
 
-def params() -> str:
-    """Return the table of a training's parameters: name, default, meaning."""
-    hints = get_type_hints(Params, include_extras=True)
+def members(kind: type[msgspec.Struct]) -> str:
+    """Return the table of what may be sent: name, default, meaning."""
+    hints = get_type_hints(kind, include_extras=True)
     rows = (
         (f"`{field.encode_name}`", _json(field.default), _description(hints[field.name]))
-        for field in msgspec.structs.fields(Params)
+        for field in msgspec.structs.fields(kind)
     )
     return _table(("parameter", "default", "meaning"), rows)
 
@@ -140,7 +141,11 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/architecture.md": {"floors": floors, "rooms": rooms},
     "docs/operating.md": {"settings": settings},
     "docs/problems.md": {"problems": problems},
-    "docs/api.md": {"params": params, "limits": lambda: settings(LIMITS)},
+    "docs/api.md": {
+        "params": lambda: members(Params),
+        "evaluation": lambda: members(Evaluation),
+        "limits": lambda: settings(LIMITS),
+    },
     "README.md": {"settings": lambda: settings(MAIN_SETTINGS)},
 }
 

@@ -12,6 +12,6 @@ from workers.training import train
 
 __all__ = ["child"]
 
-_SMALL = {"data": {"x": [0, 1, 2, 3], "y": [0, 1, 2, 0]}, "target": "y"}
+_SMALL = {"data": {"x": list(range(24)), "y": [0, 1, 2] * 8}, "target": "y"}
 
 train(msgspec.json.encode(_SMALL), Settings())

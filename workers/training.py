@@ -9,16 +9,20 @@ import msgspec
 import numpy as np
 import scipy
 import sklearn
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mlservice import __version__
 from mlservice.dataset import Dataset, prepare
 from mlservice.errors import NumericalFailure
+from mlservice.evaluation import Measured
 from mlservice.model import Model
 from mlservice.schemas import Description, FitWarning, label_name, read_training
 from mlservice.scoring import estimator
 from mlservice.settings import Settings
+from mlservice.splits import Rows
+from workers.evaluation import Predictor, evaluate
 
 # A document with more would be megabytes; the artifact has them all.
 MOST_COEFFICIENTS_TOLD = 100_000
@@ -55,9 +59,36 @@ def train(body: bytes, limits: Settings) -> Trained:
     request = read_training(body)
     dataset = prepare(request, limits)
     del body
-    fitted, told = fit(dataset)
+    fitted, told, measured = _fit_and_measure(dataset)
     model = _model(dataset, fitted)
-    return Trained(model=model, description=_describe(dataset, model, told), name=request.name)
+    described = msgspec.structs.replace(_describe(dataset, model, told), metrics=measured)
+    return Trained(model=model, description=described, name=request.name)
+
+
+def _fit_and_measure(
+    dataset: Dataset,
+) -> tuple[LogisticRegression, list[FitWarning], Measured]:
+    part = dataset.splits.hold_out()
+    if part is None or dataset.splits.evaluation.refit:
+        fitted, told = fit(dataset)
+        predict = fit_rows(dataset, part[0]) if part else _predictor(dataset, fitted)
+    else:
+        fitted, told = fit(dataset.take(part[0]))
+        predict = _predictor(dataset, fitted)
+    return fitted, told, evaluate(dataset, part, predict, fit_rows)
+
+
+def fit_rows(dataset: Dataset, rows: Rows) -> Predictor:
+    """Fit on some rows of a dataset, and return what predicts others of it."""
+    return _predictor(dataset, fit(dataset.take(rows))[0])
+
+
+def _predictor(dataset: Dataset, fitted: LogisticRegression) -> Predictor:
+    def predict(rows: Rows) -> NDArray[np.float64]:
+        probabilities: NDArray[np.float64] = fitted.predict_proba(dataset.X[rows])
+        return probabilities
+
+    return predict
 
 
 def fit(dataset: Dataset) -> tuple[LogisticRegression, list[FitWarning]]:
@@ -174,6 +205,6 @@ def _describe(dataset: Dataset, model: Model, told: list[FitWarning]) -> Descrip
         intercept=dict(zip(names, model.intercept.tolist(), strict=True)),
         n_iter=list(model.n_iter),
         converged=not any(each.code == "not-converged" for each in told),
-        warnings=told,
+        warnings=[*dataset.splits.told, *told],
         provenance=model.provenance,
     )

@@ -1,0 +1,187 @@
+"""What a training says of its model's worth."""
+
+import json
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
+from threadpoolctl import threadpool_limits
+
+from mlservice.evaluation import Measured, Scores
+from mlservice.settings import Settings
+from tests.support import Client, create, get, iris_columns, make_request, work
+from workers.training import Trained, train
+
+
+def train_iris(**evaluation: Any) -> Trained:
+    """Train on iris as a worker does."""
+    body = json.dumps(make_request(evaluation=evaluation)).encode()
+    with threadpool_limits(1):
+        return train(body, Settings())
+
+
+def metrics_of(trained: Trained) -> Measured:
+    """Return what was measured."""
+    assert trained.description.metrics
+    return trained.description.metrics
+
+
+def iris() -> tuple[Any, Any]:
+    """Return iris as scikit-learn's user has it."""
+    columns = iris_columns()
+    y = np.array(columns.pop("species"))
+    return np.array(list(columns.values())).T.copy(), y
+
+
+def fit(X: Any, y: Any) -> LogisticRegression:
+    """Fit as `make_request` asks for."""
+    with threadpool_limits(1):
+        return LogisticRegression(max_iter=1000).fit(X, y)
+
+
+def test_test_part_is_what_train_test_split_holds_out() -> None:
+    """The numbers are those of scikit-learn's user who holds out a stratified quarter."""
+    X, y = iris()
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=0.25, stratify=y, random_state=0
+    )
+
+    measured = metrics_of(train_iris())
+
+    oracle = fit(X_train, y_train)
+    assert measured.test
+    assert (measured.train.rows, measured.test.rows) == (112, 38)
+    assert measured.test.accuracy == oracle.score(X_test, y_test)
+    assert measured.test.log_loss == pytest.approx(log_loss(y_test, oracle.predict_proba(X_test)))
+    assert measured.train.accuracy == oracle.score(X_train, y_train)
+    assert measured.cross_validation is None
+
+
+def test_baseline_is_the_dummy_classifiers() -> None:
+    """The baseline stands beside the test part, fitted on the training part."""
+    X, y = iris()
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=0.25, stratify=y, random_state=0
+    )
+
+    baseline = metrics_of(train_iris()).baseline
+
+    dummy = DummyClassifier(strategy="prior").fit(X_train, y_train)
+    assert baseline.measured_on == "test"
+    assert baseline.accuracy == dummy.score(X_test, y_test)
+    assert baseline.log_loss == pytest.approx(log_loss(y_test, dummy.predict_proba(X_test)))
+    assert baseline.roc_auc == 0.5
+    assert baseline.matthews_corrcoef is None
+
+
+def test_cross_validation_is_scikit_learns() -> None:
+    """Each row is predicted by the model of the fold that had not seen it."""
+    X, y = iris()
+    folds = StratifiedKFold(5, shuffle=True, random_state=3)
+
+    measured = metrics_of(train_iris(test_size=0, folds=5, random_state=3))
+
+    with threadpool_limits(1):
+        P = cross_val_predict(
+            LogisticRegression(max_iter=1000), X, y, cv=folds, method="predict_proba"
+        )
+    found = measured.cross_validation
+    assert found
+    assert found.rows == 150
+    assert found.log_loss == pytest.approx(log_loss(y, P))
+    by_fold = [log_loss(y[rows], P[rows], labels=np.unique(y)) for _, rows in folds.split(X, y)]
+    assert [each.log_loss for each in found.folds] == pytest.approx(by_fold)
+    assert found.mean.log_loss == pytest.approx(np.mean(by_fold))
+    assert found.std.log_loss == pytest.approx(np.std(by_fold))
+    assert found.curves
+    assert measured.test is None
+    assert measured.baseline.measured_on == "cross_validation"
+
+
+def test_kept_model_is_fitted_on_all_rows_unless_told_otherwise() -> None:
+    """With `refit` the coefficients are of all rows, without it of the training part."""
+    X, y = iris()
+    X_train, _, y_train, _ = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+
+    kept, part = train_iris(), train_iris(refit=False)
+
+    assert kept.model.coef.tobytes() == fit(X, y).coef_.tobytes()
+    assert part.model.coef == pytest.approx(fit(X_train, y_train).coef_, rel=1e-6)
+    assert metrics_of(kept) == metrics_of(part)
+
+
+def test_without_any_part_the_metrics_are_of_the_training_rows() -> None:
+    """`test_size` 0 measures the kept model on what it was fitted on."""
+    X, y = iris()
+
+    measured = metrics_of(train_iris(test_size=0))
+
+    assert measured.train.rows == 150
+    assert measured.train.log_loss == pytest.approx(log_loss(y, fit(X, y).predict_proba(X)))
+    assert measured.test is measured.cross_validation is None
+    assert measured.baseline.measured_on == "train"
+
+
+def test_score_that_a_fold_has_not_is_null_over_the_folds() -> None:
+    """A fold without a class has no ROC, and so the mean has none."""
+    data = {"x": list(range(20)), "day": list(range(20)), "y": [0, 1] * 5 + [1] * 10}
+    body = {"data": data, "target": "y", "evaluation": {"order": "day", "folds": 2, "test_size": 0}}
+
+    measured = train(json.dumps(body).encode(), Settings()).description.metrics
+
+    assert measured
+    assert measured.cross_validation
+    assert measured.cross_validation.mean.roc_auc is None
+    assert measured.cross_validation.mean.accuracy is not None
+
+
+async def test_document_has_the_metrics(client: Client, settings: Settings) -> None:
+    """A ready model's document says how it is measured and what was found, never NaN."""
+    model_id = await create(client, make_request(evaluation={"folds": 3}))
+    queued = await get(client, f"/models/{model_id}")
+    await work(settings)
+
+    document = await get(client, f"/models/{model_id}")
+
+    assert queued["metrics"] is None
+    assert queued["evaluation"] == document["evaluation"]
+    assert document["evaluation"]["test_size"] == 0.25
+    assert document["state"] == "ready"
+    metrics = document["metrics"]
+    assert metrics.keys() == {"train", "test", "cross_validation", "baseline"}
+    assert metrics["test"]["accuracy"] > 0.9 > metrics["baseline"]["accuracy"]
+    assert metrics["test"].keys() >= {*Scores.__struct_fields__, "confusion_matrix", "per_class"}
+    assert metrics["test"]["curves"].keys() == set(document["classes"])
+    msgspec.convert(metrics, Measured)
+
+
+async def test_evaluation_that_cannot_be_made_is_refused_before_it_is_queued(
+    client: Client,
+) -> None:
+    """More folds than rows of a class are told at once."""
+    body = {"data": {"x": [1, 2], "y": [0, 1]}, "target": "y", "evaluation": {"folds": 2}}
+
+    async with client.post("/models", json=body) as response:
+        problem = await response.json()
+
+    assert response.status == 422
+    assert problem["type"] == "/problems/invalid-evaluation"
+    assert problem["errors"][0]["pointer"] == "/evaluation/folds"
+    assert (await get(client, "/models"))["models"] == []
+
+
+async def test_large_numbers_in_parting_columns_are_no_bug(client: Client) -> None:
+    """An order of integers beyond float64 parts rows as any other."""
+    data = {"x": [1, 2, 3, 4], "day": [10**400, 1.5, -(10**400), 0], "y": [0, 1, 0, 1]}
+    body = {"data": data, "target": "y", "evaluation": {"order": "day"}}
+
+    async with client.post("/models", json=body) as response:
+        assert response.status == 202
+
+    assert math.isfinite(float(response.headers["Content-Length"]))
