@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from mlservice import jobs
-from mlservice.errors import ModelNotFound, TrainingTimeout
+from mlservice.errors import ModelEnded, ModelNotFound, TrainingTimeout
 from mlservice.schemas import Description
 from mlservice.settings import Settings
 from mlservice.store import Link, Models, Trainings, link, open_redis
@@ -229,6 +229,22 @@ class Machine(RuleBasedStateMachine):
 
         self.run(together())
 
+    @rule(model_id=ids)
+    def cancel(self, model_id: str) -> None:
+        """A client cancels; what had ended stays as it ended."""
+        expected = self.expected.get(model_id)
+        may = bool(expected and expected.state in {"queued", "training"})
+
+        try:
+            record = self.run(self.models.cancel(model_id))
+        except (ModelEnded, ModelNotFound):
+            assert not may
+        else:
+            assert may
+            assert record.state == "cancelled"
+            if expected:
+                expected.state = "cancelled"
+
     @rule(target=ids, model_id=consumes(ids))
     def delete(self, model_id: str) -> Any:
         """A client deletes a model in any state; late workers still know its id."""
@@ -263,7 +279,8 @@ class Machine(RuleBasedStateMachine):
         assert self._members("mls:models:anonymous") == set(self.expected)
         assert self._members("mls:leases") == training
         assert self._members("mls:deadlines") == queued
-        assert self._members("mls:expiries") == of_state.get("failed", set())
+        gone_later = of_state.get("failed", set()) | of_state.get("cancelled", set())
+        assert self._members("mls:expiries") == gone_later
         assert self._ids("mls:data:*") == queued | training
         assert self._ids("mls:staged:*") == set()
         entries = {f"{each}:{self.expected[each].attempt + 1}" for each in queued}
@@ -321,6 +338,12 @@ MUTANTS = {
     "requeue never runs out": ("requeue", "return 'exhausted'", "return 'not-due'"),
     "requeue keeps the lease": ("requeue", "redis.call('ZREM', LEASES, id)", ""),
     "requeue queues nothing": ("requeue", "enqueue(queue, ARGV[5], ARGV[6])", ""),
+    "cancel takes what has ended": (
+        "cancel",
+        "if held[1] ~= 'queued' and held[1] ~= 'training' then return held[1] end",
+        "",
+    ),
+    "cancel keeps the training's keys": ("cancel", "release(id, ARGV[2])", ""),
     "delete leaves the list": ("delete", "redis.call('ZREM', models_of(held[1]), id)", ""),
     "restore puts nothing back": ("restore", "enqueue(ARGV[3], ARGV[4], ARGV[5])", ""),
 }
