@@ -14,7 +14,11 @@ from mlservice.errors import Problem
 from mlservice.schemas import ProblemDocument
 
 REF = "#/components/schemas/{name}"
-_PLAIN: dict[Any, dict[str, Any]] = {str: {"type": "string"}, dict: {"type": "object"}}
+_PLAIN: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    bytes: {"type": "string", "format": "binary"},
+    dict: {"type": "object"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 
 from mlservice import errors, openapi
 from mlservice.errors import Problem
-from mlservice.handlers import lifecycle, operations, prediction
+from mlservice.handlers import artifacts, lifecycle, operations, prediction
 from mlservice.openapi import Answer, Operation, Parameter
 from mlservice.schemas import (
     Index,
@@ -161,6 +161,30 @@ ROUTES: tuple[Route, ...] = (
         parameters=[_ID],
         answers=[Answer(status=202, description="Cancelled.", body=ModelDocument)],
         problems=[errors.ModelNotFound, errors.ModelEnded, errors.StoreUnavailable],
+    ),
+    _route(
+        "GET",
+        "/models/{id}/artifact",
+        artifacts.download,
+        parameters=[_ID],
+        answers=[
+            Answer(
+                status=200,
+                description="The file.",
+                body=bytes,
+                media_type=artifacts.MEDIA_TYPE,
+                headers=("ETag",),
+            ),
+            Answer(
+                status=304, description="The file that `If-None-Match` names.", headers=("ETag",)
+            ),
+        ],
+        problems=[
+            errors.ModelNotFound,
+            errors.ModelNotReady,
+            errors.BrokenModel,
+            errors.StoreUnavailable,
+        ],
     ),
     _route(
         "DELETE",
