@@ -81,8 +81,17 @@ class Dataset:
         return seen.hexdigest()
 
 
-def prepare(request: TrainingRequest, limits: Settings) -> Dataset:
+def prepare(request: TrainingRequest, limits: Settings, table: Table | None = None) -> Dataset:
     """Check a request's table and parameters, and build what is fitted.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+        What the client asks for.
+    limits : Settings
+        Limits on the table.
+    table : Table, optional
+        The table, where the request's `data` is not it.
 
     Raises
     ------
@@ -97,7 +106,7 @@ def prepare(request: TrainingRequest, limits: Settings) -> Dataset:
     InvalidEvaluation
         If the rows cannot be parted as was asked for.
     """
-    table = from_json(request.data)
+    table = table or from_json(request.data)
     if request.target not in table.columns:
         raise _no_target(request.target, table)
     roles = taken(request.evaluation, list(table.columns), request.target)
@@ -111,7 +120,7 @@ def prepare(request: TrainingRequest, limits: Settings) -> Dataset:
     classes = _classes(labels, request.target, len(names), limits)
     position = {label: code for code, label in enumerate(classes)}
     y = np.fromiter(map(position.__getitem__, labels), np.intp, len(labels))
-    parting = {role: table.columns[name] for role, name in roles.items()}
+    parting = {role: _cells(table, name) for role, name in roles.items()}
     return Dataset(
         features=tuple(Feature(name=name) for name in names),
         target=request.target,
@@ -151,8 +160,15 @@ def _kinds(cells: list[Any]) -> set[type]:
 
 def _numbers(table: Table, name: str, faults: Faults) -> NDArray[np.float64]:
     """Return a feature's column as float64, noting each cell that is no number."""
-    cells = table.columns[name]
     _check_name(table, name, faults)
+    given = table.columns[name]
+    if isinstance(given, np.ndarray):
+        for row in np.flatnonzero(np.isnan(given)).tolist():
+            faults.add(
+                table.pointer(name, row), f"Row {row} of {name!r} must be a number, it is missing."
+            )
+        return given
+    cells = given
     if not _kinds(cells) <= _NUMBERS:
         _note_not_numbers(table, name, faults)
         return np.empty(0)
@@ -176,7 +192,7 @@ def _check_name(table: Table, name: str, faults: Faults) -> None:
 
 
 def _note_not_numbers(table: Table, name: str, faults: Faults) -> None:
-    cells = table.columns[name]
+    cells = _cells(table, name)
     if _kinds(cells) == {str}:
         faults.add(table.pointer(name), f"Column {name!r} must be numeric, it is text.")
         return
@@ -195,8 +211,9 @@ def _kind_name(cell: object) -> str:
 
 def _labels(table: Table, target: str, faults: Faults) -> list[Label]:
     """Return the target's cells as labels of one type, noting each that is none."""
-    labels = [_whole(cell) for cell in table.columns[target]]
+    labels = [_whole(cell) for cell in _cells(table, target)]
     before = faults.count
+    _note_inexact(table, target, faults)
     for row, label in enumerate(labels):
         if wrong := _label_fault(label):
             faults.add(table.pointer(target, row), f"Row {row} of the target {wrong}.")
@@ -210,6 +227,25 @@ def _labels(table: Table, target: str, faults: Faults) -> list[Label]:
             f"{labels[0]!r}, row {row} is {labels[row]!r}.",
         )
     return labels
+
+
+def _cells(table: Table, name: str) -> list[Any]:
+    """Return a column's values as JSON has them, None where one is missing."""
+    column = table.columns[name]
+    if isinstance(column, list):
+        return column
+    return [None if cell != cell else cell for cell in column.tolist()]  # noqa: PLR0124  # NaN
+
+
+def _note_inexact(table: Table, target: str, faults: Faults) -> None:
+    """Note integers that came as float64, which cannot tell them from their neighbours."""
+    column = table.columns[target]
+    if isinstance(column, np.ndarray):
+        for row in np.flatnonzero(np.abs(column) >= 2.0**53).tolist():
+            faults.add(
+                table.pointer(target, row),
+                f"Row {row} of the target must be below 2**53 in this format; send it as text.",
+            )
 
 
 def _whole(cell: Any) -> Any:

@@ -33,6 +33,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    line: int | None = None
 
 
 def escape(token: str) -> str:
@@ -165,9 +166,10 @@ class BodyTooLarge(ClientProblem):
 
 
 class UnsupportedMediaType(ClientProblem):
-    """The body's `Content-Type` is not one that this path reads.
+    """The body's `Content-Type` or `Content-Encoding` is not one that this path reads.
 
-    `Accept-Post` lists the media types that it does read.
+    `Accept-Post` lists the media types that it does read, `Accept-Encoding` the
+    codings. Text is UTF-8.
     """
 
     slug, title, status = "unsupported-media-type", "The media type is not supported", 415

@@ -53,6 +53,7 @@ class Operation:
     answers: Sequence[Answer]
     parameters: Sequence[Parameter] = ()
     body: type | None = None
+    media_types: Sequence[str] = ()
     problems: Sequence[type[Problem]] = ()
     tag: str = "models"
 
@@ -108,7 +109,9 @@ def _operation(operation: Operation, of: dict[Any, dict[str, Any]]) -> dict[str,
     if operation.parameters:
         described["parameters"] = [_parameter(each) for each in operation.parameters]
     if operation.body:
-        content = {"application/json": {"schema": of[operation.body]}}
+        content: dict[str, Any] = {"application/json": {"schema": of[operation.body]}}
+        # What is not JSON has no schema; the keys say that it is taken.
+        content |= {media_type: {} for media_type in operation.media_types}
         described["requestBody"] = {"required": True, "content": content}
     return described
 

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from mlservice import errors, openapi
 from mlservice.errors import Problem
 from mlservice.handlers import artifacts, lifecycle, operations, prediction
+from mlservice.intake import JSON, MEDIA_TYPES
 from mlservice.openapi import Answer, Operation, Parameter
 from mlservice.schemas import (
     Index,
@@ -31,6 +32,14 @@ _PREFER = Parameter(
     place="header",
     description="`wait=N`: answer when the training has ended, or after N seconds, at most 60.",
     schema={"type": "string", "examples": ["wait=10"]},
+)
+_OPTIONS = Parameter(
+    name="options",
+    place="query",
+    description="For a body that is not JSON: `target` (by default the last column), "
+    "`name`, `params.C` and so on; for CSV `delimiter`.",
+    schema={"type": "object", "additionalProperties": {"type": "string"}},
+    style={"style": "form", "explode": True},
 )
 _UNREADY: tuple[type[Problem], ...] = (
     errors.MalformedQuery,
@@ -73,8 +82,9 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/models",
         lifecycle.train,
-        parameters=[_PREFER],
+        parameters=[_PREFER, _OPTIONS],
         body=TrainingRequest,
+        media_types=[each for each in MEDIA_TYPES if each != JSON],
         answers=[
             Answer(
                 status=201,
@@ -91,9 +101,11 @@ ROUTES: tuple[Route, ...] = (
         ],
         problems=[
             errors.MalformedJson,
+            errors.MalformedQuery,
             errors.BodyTooLarge,
             errors.UnsupportedMediaType,
             errors.InvalidRequest,
+            errors.InvalidParameter,
             errors.InvalidTable,
             errors.InvalidParams,
             errors.InvalidEvaluation,

@@ -240,7 +240,7 @@ def label_name(label: Label) -> str:
 _training = msgspec.json.Decoder(TrainingRequest)
 
 
-def read_training(body: bytes) -> TrainingRequest:
+def read_training(body: bytes | bytearray) -> TrainingRequest:
     """Read the body of `POST /models`, without judging the table's cells.
 
     Raises

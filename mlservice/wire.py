@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
@@ -35,6 +36,10 @@ TRAININGS = web.AppKey("trainings", Trainings)
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 REQUEST_ID = "X-Request-ID"
+
+# What aiohttp decodes with nothing more installed.
+_CODINGS = ("gzip", "deflate", "identity")
+_CHARSETS = {"utf-8", "utf8", "us-ascii"}
 
 _encode = msgspec.json.Encoder().encode
 _sent_id = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
@@ -113,7 +118,8 @@ def check_media_type(request: web.Request, *allowed: str) -> None:
     Raises
     ------
     UnsupportedMediaType
-        If `Content-Type` stands there and names another one.
+        If `Content-Type` stands there and names another one or, for a text,
+        a charset that is not UTF-8; or if the content coding is not read.
     """
     sent = request.headers.get("Content-Type", "")
     if sent and request.content_type not in allowed:
@@ -121,6 +127,20 @@ def check_media_type(request: web.Request, *allowed: str) -> None:
             f"Content-Type must be {' or '.join(allowed)}, it is {request.content_type}.",
             headers={"Accept-Post": ", ".join(allowed)},
         )
+    charset = request.charset or "utf-8"
+    if request.content_type.startswith("text/") and charset.lower() not in _CHARSETS:
+        raise UnsupportedMediaType(f"The charset must be utf-8, it is {charset[:64]}.")
+    coding = request.headers.get("Content-Encoding", "identity").lower()
+    if coding not in _CODINGS:
+        raise _wrong_coding(repr(coding[:64]))
+
+
+def _wrong_coding(found: str) -> UnsupportedMediaType:
+    # RFC 7694: this header tells a 415 for the coding from one for the media type.
+    return UnsupportedMediaType(
+        f"Content-Encoding must be {' or '.join(_CODINGS[:2])}, it is {found}.",
+        headers={"Accept-Encoding": ", ".join(_CODINGS[:2])},
+    )
 
 
 def preferred_wait(request: web.Request) -> int | None:
@@ -188,6 +208,8 @@ class _Protocol(RequestHandler):
         if status >= 500:
             logger.error("a request failed in the server", exc_info=exc)
             problem: Problem = InternalError("The service has a bug; its log has more.")
+        elif isinstance(exc, ContentEncodingError):
+            problem = _wrong_coding("one that needs another package")
         else:
             problem = MalformedRequest("The request must be valid HTTP/1.1, it is not.")
         identity = f"{_prefix}-{next(_numbers):x}"

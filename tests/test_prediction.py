@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mlservice.errors import MalformedQuery
-from mlservice.handlers.prediction import read_query
+from mlservice.query import read_query
 from mlservice.settings import Settings
 from tests.support import Client, create, get, make_model, make_request, store_model
 

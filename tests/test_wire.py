@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from mlservice.app import create_app
+from mlservice.intake import MEDIA_TYPES
 from mlservice.settings import Settings
 from tests.support import JSON, Client, Server, make_request
 
@@ -116,12 +117,12 @@ async def test_a_wrong_member_is_refused_with_its_place(
 
 async def test_another_media_type_is_refused_with_those_that_are_read(client: Client) -> None:
     """415 has `Accept-Post`; a body without a media type is taken as JSON."""
-    refused = await client.post("/models", data=b"a,b\n1,2\n", headers={"Content-Type": "text/csv"})
+    refused = await client.post("/models", data=b"<a/>", headers={"Content-Type": "text/xml"})
     body = json.dumps(make_request()).encode()
     taken = await client.post("/models", data=body, skip_auto_headers=["Content-Type"])
 
     assert refused.status == 415
-    assert refused.headers["Accept-Post"] == "application/json"
+    assert refused.headers["Accept-Post"] == ", ".join(MEDIA_TYPES)
     assert (await refused.json())["type"] == "/problems/unsupported-media-type"
     assert taken.status == 202
 
@@ -163,6 +164,18 @@ async def test_a_compressed_body_is_read_within_the_same_limit(
     assert taken.status == 202
     assert refused.status == 413
     assert broken.status == 400
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "hunter2"])
+async def test_an_unknown_coding_is_refused_with_those_that_are_read(
+    client: Client, coding: str
+) -> None:
+    """A body that cannot be decoded is 415, with `Accept-Encoding` as RFC 7694 says."""
+    response = await client.post("/models", data=b"{}", headers=JSON | {"Content-Encoding": coding})
+
+    assert response.status == 415
+    assert response.headers["Accept-Encoding"] == "gzip, deflate"
+    assert (await response.json())["type"] == "/problems/unsupported-media-type"
 
 
 @pytest.mark.parametrize(

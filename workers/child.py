@@ -55,9 +55,12 @@ def _train(pieces: list[bytes], settings: Settings) -> dict[str, object]:
     }
 
 
-def _joined(pieces: list[bytes]) -> bytes:
-    body = b"".join(pieces)
-    pieces.clear()
+def _joined(pieces: list[bytes]) -> bytearray:
+    """Return the body; each piece goes as it is taken over, so that it is held once."""
+    body = bytearray()
+    pieces.reverse()
+    while pieces:
+        body += pieces.pop()
     return body
 
 

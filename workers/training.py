@@ -14,11 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mlservice import __version__
-from mlservice.dataset import Dataset, prepare
+from mlservice.dataset import Dataset
 from mlservice.errors import NumericalFailure
 from mlservice.evaluation import Measured
+from mlservice.intake import check, unwrap
 from mlservice.model import Model
-from mlservice.schemas import Description, FitWarning, label_name, read_training
+from mlservice.schemas import Description, FitWarning, label_name
 from mlservice.scoring import estimator
 from mlservice.settings import Settings
 from mlservice.splits import Rows
@@ -39,13 +40,13 @@ class Trained:
     name: str | None
 
 
-def train(body: bytes, limits: Settings) -> Trained:
-    """Fit the model that a request's body asks for.
+def train(stored: bytes | bytearray, limits: Settings) -> Trained:
+    """Fit the model that a request asks for.
 
     Parameters
     ----------
-    body : bytes
-        As `POST /models` took it.
+    stored : bytes
+        What `POST /models` took, as the store has it; see `intake`.
     limits : Settings
         Limits on the table.
 
@@ -56,9 +57,11 @@ def train(body: bytes, limits: Settings) -> Trained:
     NumericalFailure
         If no finite coefficients were found.
     """
-    request = read_training(body)
-    dataset = prepare(request, limits)
-    del body
+    sent = unwrap(stored)
+    request, dataset = check(sent, limits)
+    if isinstance(sent.body, bytearray):
+        # The caller still holds it, and the fit needs the memory.
+        sent.body.clear()
     fitted, told, measured = _fit_and_measure(dataset)
     model = _model(dataset, fitted)
     described = msgspec.structs.replace(_describe(dataset, model, told), metrics=measured)

@@ -6,9 +6,10 @@ import msgspec
 from aiohttp import web
 
 from mlservice.cache import CACHE
-from mlservice.dataset import prepare
 from mlservice.errors import Fault, InvalidParameter
-from mlservice.schemas import Description, ModelList, read_training
+from mlservice.intake import MEDIA_TYPES, Sent, check, check_options
+from mlservice.query import read_query
+from mlservice.schemas import Description, ModelList
 from mlservice.store import PIECE_BYTES, Record
 from mlservice.wire import (
     CHANGES,
@@ -29,16 +30,17 @@ LISTED, MOST_LISTED = 50, 500
 
 async def train(request: web.Request) -> web.Response:
     """Queue a training and answer with its model's id."""
-    check_media_type(request, JSON)
+    check_media_type(request, *MEDIA_TYPES)
     models = request.app[MODELS]
     model_id = str(uuid.uuid4())
     pieces = read_pieces(request, "training_body_bytes")
-    first = await anext(pieces, b"")
+    sent = _sent(request, await anext(pieces, b""))
     name, description = None, Description()
-    if len(first) < PIECE_BYTES:
-        name, description = _check(first, request)
+    if len(sent.body) < PIECE_BYTES:
+        training, dataset = check(sent, request.app[SETTINGS])
+        name, description = training.name, dataset.describe()
     # A larger body is checked by its worker: parsing it here would stall other requests.
-    await models.append(model_id, first)
+    await models.append(model_id, sent.header() + sent.body)
     async for piece in pieces:
         await models.append(model_id, piece)
     record = await models.create(
@@ -56,11 +58,14 @@ async def _created(request: web.Request, record: Record) -> web.Response:
     return respond(record.document(), status=201 if record.has_ended else 202, headers=headers)
 
 
-def _check(body: bytes, request: web.Request) -> tuple[str | None, Description]:
-    """Refuse what cannot be trained on, and return what is known of the model."""
-    training = read_training(body)
-    dataset = prepare(training, request.app[SETTINGS])
-    return training.name, dataset.describe()
+def _sent(request: web.Request, first: bytes) -> Sent:
+    """Return what was sent, as far as it is there, its options checked."""
+    if "Content-Type" not in request.headers or request.content_type == JSON:
+        return Sent(body=first)
+    options = read_query(request.rel_url.raw_query_string)
+    sent = Sent(media_type=request.content_type, options=options, body=first)
+    check_options(sent)
+    return sent
 
 
 async def describe(request: web.Request) -> web.Response:

@@ -1,14 +1,13 @@
 """The native predictions: one row by query."""
 
 import math
-import re
 from collections.abc import Sequence
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
 from mlservice.cache import CACHE
-from mlservice.errors import Fault, InvalidRow, MalformedQuery
+from mlservice.errors import Fault, InvalidRow
+from mlservice.query import read_query
 from mlservice.schemas import Prediction
 from mlservice.scoring import Scorer
 from mlservice.wire import respond
@@ -16,7 +15,6 @@ from mlservice.wire import respond
 # What float() takes beyond these is no decimal number: spaces, words, other digits.
 _NUMBER_CHARACTERS = "0123456789.eE+-"
 _INFINITY = math.inf
-_is_encoded = re.compile(r"([^%]|%[0-9A-Fa-f]{2})*").fullmatch
 
 
 async def predict_row(request: web.Request) -> web.Response:
@@ -76,30 +74,6 @@ def _match(pairs: list[tuple[str, str]], scorer: Scorer) -> list[str]:
 def _invalid_row(faults: list[Fault]) -> InvalidRow:
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return InvalidRow(faults[0].detail + more, errors=faults)
-
-
-def read_query(query: str) -> list[tuple[str, str]]:
-    """Decode a query string as forms write it, keeping order, repeats and empty values.
-
-    Raises
-    ------
-    MalformedQuery
-        If a percent sign is not followed by two hexadecimal digits, or the
-        bytes are not UTF-8.
-    """
-    pairs = [part.partition("=") for part in query.split("&") if part]
-    if "%" not in query and "+" not in query:
-        return [(name, value) for name, _, value in pairs]
-    if not _is_encoded(query):
-        raise MalformedQuery("Each % of the query must be followed by two hexadecimal digits.")
-    try:
-        return [(_decode(name), _decode(value)) for name, _, value in pairs]
-    except UnicodeDecodeError as error:
-        raise MalformedQuery("The query must be UTF-8, percent-encoded.") from error
-
-
-def _decode(text: str) -> str:
-    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
 
 
 def _faults(pairs: Sequence[tuple[str, str]], scorer: Scorer) -> list[Fault]:

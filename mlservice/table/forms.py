@@ -1,65 +1,13 @@
-"""From a body's table to named columns, whatever form it was sent in.
+"""The three JSON forms of a table: columns, records and split.
 
-Columns, records and split mean the same table. A cell keeps the value that
-JSON gave it; what it may be is judged by who reads the column.
+A cell keeps the value that JSON gave it.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from mlservice.errors import Fault, InvalidTable, escape
-
-MOST_FAULTS = 20
-
-
-class Faults:
-    """All that is wrong with a table: the first 20 places, and how many there are."""
-
-    def __init__(self) -> None:
-        self.first: list[Fault] = []
-        self.count = 0
-
-    def add(self, pointer: str, detail: str) -> None:
-        """Note one wrong place."""
-        self.count += 1
-        if len(self.first) < MOST_FAULTS:
-            self.first.append(Fault(pointer=pointer, detail=detail))
-
-    def check(self) -> None:
-        """Refuse the table if anything was noted.
-
-        Raises
-        ------
-        InvalidTable
-            With the first 20 faults, and the count of all.
-        """
-        if not self.count:
-            return
-        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
-        raise InvalidTable(
-            f"{self.first[0].detail}{more}",
-            errors=self.first,
-            members={"error_count": self.count},
-        )
-
-
-class Table:
-    """Named columns of equal length, and where in the request each cell stood."""
-
-    def __init__(self, columns: dict[str, list[Any]], form: str) -> None:
-        self.columns = columns
-        self.form = form
-        self.rows = len(next(iter(columns.values()), ()))
-        self._positions = {name: position for position, name in enumerate(columns)}
-
-    def pointer(self, name: str, row: int | None = None) -> str:
-        """Return the RFC 6901 pointer to a cell, or to a column where it has one."""
-        if self.form == "columns":
-            return f"/data/{escape(name)}" + ("" if row is None else f"/{row}")
-        if self.form == "records":
-            return f"/data/{row or 0}/{escape(name)}"
-        position = self._positions[name]
-        return f"/data/columns/{position}" if row is None else f"/data/data/{row}/{position}"
+from mlservice.errors import escape
+from mlservice.table.columns import Column, Faults, Table
 
 
 def from_json(data: dict[str, Any] | list[dict[str, Any]]) -> Table:
@@ -76,6 +24,7 @@ def from_json(data: dict[str, Any] | list[dict[str, Any]]) -> Table:
         If the table is empty, ragged, or names a column twice.
     """
     faults = Faults()
+    columns: dict[str, Column]
     if isinstance(data, list):
         columns, form = _from_records(data, faults), "records"
     elif {"columns", "data"} <= data.keys() <= {"columns", "data", "index"}:
@@ -90,7 +39,7 @@ def from_json(data: dict[str, Any] | list[dict[str, Any]]) -> Table:
     return table
 
 
-def _from_columns(data: dict[str, Any], faults: Faults) -> dict[str, list[Any]]:
+def _from_columns(data: dict[str, Any], faults: Faults) -> dict[str, Column]:
     length = None
     for name, cells in data.items():
         if not isinstance(cells, list):
@@ -106,7 +55,7 @@ def _from_columns(data: dict[str, Any], faults: Faults) -> dict[str, list[Any]]:
     return data
 
 
-def _from_records(data: list[dict[str, Any]], faults: Faults) -> dict[str, list[Any]]:
+def _from_records(data: list[dict[str, Any]], faults: Faults) -> dict[str, Column]:
     names = list(data[0]) if data else []
     expected = data[0].keys() if data else set()
     for row, record in enumerate(data):
@@ -124,7 +73,7 @@ def _difference(expected: Any, found: Any) -> str:
     return " and ".join(parts) + ", unlike the first row"
 
 
-def _from_split(names: Any, data: Any, faults: Faults) -> dict[str, list[Any]]:
+def _from_split(names: Any, data: Any, faults: Faults) -> dict[str, Column]:
     for place, detail in _split_faults(names, data):
         faults.add(place, detail)
     # Without rows there is nothing to turn into columns.

@@ -1,0 +1,146 @@
+"""What was sent to be trained on: a media type, options and bytes, and what they mean.
+
+A worker gets it as the store has it: a header, which is one msgpack map of
+`media_type` and `options`, and the body behind it. What has no header is JSON.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgpack
+import msgspec
+
+from mlservice.dataset import Dataset, prepare
+from mlservice.errors import Fault, InvalidParameter, InvalidTable
+from mlservice.query import read_options
+from mlservice.schemas import TrainingRequest, read_training
+from mlservice.settings import Settings
+from mlservice.table import Table, from_csv
+
+JSON, CSV = "application/json", "text/csv"
+DELIMITERS = ",;\t|:"
+_HEADER_BYTES = 1 << 16
+
+Options = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A body as a client sent it.
+
+    Attributes
+    ----------
+    media_type : str
+        One of `MEDIA_TYPES`.
+    options : sequence of (str, str)
+        Options of the training by their dotted names, where the body has none.
+    body : bytes
+        Decoded of its content coding.
+    """
+
+    media_type: str = JSON
+    options: Options = ()
+    body: bytes | bytearray
+
+    def header(self) -> bytes:
+        """Return what stands before the body in the store; JSON needs nothing."""
+        if self.media_type == JSON and not _has_header(self.body):
+            return b""
+        return msgpack.packb({"media_type": self.media_type, "options": self.options})
+
+
+def unwrap(stored: bytes | bytearray) -> Sent:
+    """Read what the store has: a header and a body, or a body of JSON."""
+    if not _has_header(stored):
+        return Sent(body=stored)
+    unpacker = msgpack.Unpacker(max_buffer_size=_HEADER_BYTES)
+    unpacker.feed(stored[:_HEADER_BYTES])
+    header = unpacker.unpack()
+    # A bytearray moves its start instead of its bytes.
+    body = stored if isinstance(stored, bytearray) else bytearray(stored)
+    del body[: unpacker.tell()]
+    return Sent(body=body, **header)
+
+
+def _has_header(stored: bytes | bytearray) -> bool:
+    # A map's first byte; no text begins with it.
+    return bool(stored) and stored[0] & 0xF0 == 0x80
+
+
+def check(sent: Sent, limits: Settings) -> tuple[TrainingRequest, Dataset]:
+    """Read what was sent, refuse what cannot be trained on, and build what is fitted.
+
+    Raises
+    ------
+    ClientProblem
+        As `read` and `dataset.prepare` do; faults of a text format name the line.
+    """
+    request, table = read(sent)
+    try:
+        return request, prepare(request, limits, table)
+    except InvalidTable as problem:
+        if table and table.line_of:
+            problem.errors = tuple(_with_line(each, table.line_of) for each in problem.errors)
+        raise
+
+
+def _with_line(fault: Fault, line_of: Callable[[int], int]) -> Fault:
+    row = (fault.pointer or "").rpartition("/")[2]
+    is_cell = (fault.pointer or "").count("/") == 3 and row.isdecimal()
+    return msgspec.structs.replace(fault, line=line_of(int(row))) if is_cell else fault
+
+
+def read(sent: Sent) -> tuple[TrainingRequest, Table | None]:
+    """Read what was sent, without judging the table's cells.
+
+    Returns
+    -------
+    request : TrainingRequest
+        The options; with the data where they are JSON.
+    table : Table or None
+        The data where they are not JSON.
+
+    Raises
+    ------
+    ClientProblem
+        If the body is not of its media type, or an option is wrong.
+    """
+    if sent.media_type == JSON:
+        return read_training(sent.body), None
+    check_options(sent)
+    table = READERS[sent.media_type](sent)
+    *_, last = table.columns
+    return read_options(_own(sent.options), target=last), table
+
+
+def check_options(sent: Sent) -> None:
+    """Refuse wrong options before the body is there.
+
+    Raises
+    ------
+    InvalidParameter
+        With each option that is unknown or has a value that it does not take.
+    """
+    _delimiter(sent.options)
+    read_options(_own(sent.options), target="")
+
+
+def _own(options: Options) -> Options:
+    """Return the options that are the training's, not the reader's."""
+    return [(name, text) for name, text in options if name != "delimiter"]
+
+
+def _delimiter(options: Options) -> str:
+    delimiter = dict(options).get("delimiter", ",")
+    if len(delimiter) == 1 and delimiter in DELIMITERS:
+        return delimiter
+    detail = f"delimiter must be one of , ; | : and tab (%09), it is {delimiter[:64]!r}."
+    raise InvalidParameter(detail, errors=[Fault(parameter="delimiter", detail=detail)])
+
+
+def _csv(sent: Sent) -> Table:
+    return from_csv(sent.body, _delimiter(sent.options))
+
+
+READERS: dict[str, Callable[[Sent], Table]] = {CSV: _csv}
+MEDIA_TYPES = (JSON, *READERS)

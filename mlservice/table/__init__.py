@@ -1,0 +1,12 @@
+"""From a body's table to named columns, whatever form it was sent in.
+
+A column is a list of the values that JSON gave, None where one is missing; or,
+where the format delivers numbers, a float64 array with NaN for what is missing.
+What a cell may be is judged by who reads the column.
+"""
+
+from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
+from mlservice.table.delimited import from_csv
+from mlservice.table.forms import from_json
+
+__all__ = ["MOST_FAULTS", "Column", "Faults", "Table", "from_csv", "from_json"]

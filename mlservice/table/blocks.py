@@ -1,0 +1,190 @@
+"""Blocks of the rows of a CSV text, by a plain reader and a careful one.
+
+The plain reader finds all separators of a block at once; it reads what has
+neither a quote nor an empty line. The careful one reads everything, and tells
+what is wrong with its line.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlservice.table.columns import Faults
+from mlservice.table.decimals import read_decimals
+
+PLAIN_BYTES = 1 << 18
+CAREFUL_ROWS = 4096
+_NEWLINE = ord("\n")
+
+
+class Irregular(Exception):
+    """The plain reader cannot read this text."""
+
+
+class Block(Protocol):
+    """Some rows."""
+
+    rows: int
+
+    def numbers(self, columns: Sequence[int]) -> NDArray[np.float64] | None:
+        """Return numbers of shape (rows, len(columns)), or None if a cell is none."""
+
+    def texts(self, column: int) -> Sequence[str]:
+        """Return a column's cells as they stand there."""
+
+
+class PlainBlock:
+    """Rows as one text, and where each cell of it ends."""
+
+    def __init__(self, text: bytes, delimiter: str, width: int) -> None:
+        self._text = text
+        self._delimiter = delimiter.encode()
+        self._bytes = np.frombuffer(text, np.uint8)
+        is_separator = (self._bytes == ord(delimiter)) | (self._bytes == _NEWLINE)
+        inner = np.flatnonzero(is_separator)
+        self._ends = self._shape(np.append(inner, len(text)), width)
+        self.rows = len(self._ends)
+
+    def _shape(self, ends: NDArray[np.intp], width: int) -> NDArray[np.intp]:
+        """Return the ends by row and column, if each row has all its columns."""
+        if len(ends) % width:
+            raise Irregular
+        is_newline = np.append(self._bytes[ends[:-1]] == _NEWLINE, True).reshape(-1, width)
+        if is_newline[:, :-1].any() or not is_newline[:, -1].all():
+            raise Irregular
+        return ends.reshape(-1, width)
+
+    def numbers(self, columns: Sequence[int]) -> NDArray[np.float64] | None:
+        """Return numbers of shape (rows, len(columns)), or None if a cell is none."""
+        text = self._of(columns)
+        if self._delimiter != b"," and b"," in text:
+            return None
+        text = text.translate(bytes.maketrans(self._delimiter + b"\n", b",,"))
+        values = read_decimals(text, self.rows * len(columns))
+        return None if values is None else values.reshape(self.rows, len(columns))
+
+    def _of(self, columns: Sequence[int]) -> bytes:
+        """Return the text of some columns, each cell with what separates it from the next."""
+        width = self._ends.shape[1]
+        if len(columns) == width:
+            return self._text
+        wanted = np.zeros(width, bool)
+        wanted[columns] = True
+        ends = self._ends.ravel() + 1
+        lengths = np.diff(ends, prepend=0)
+        # The last cell has no separator.
+        lengths[-1] -= 1
+        kept: bytes = self._bytes[np.repeat(np.tile(wanted, self.rows), lengths)].tobytes()
+        return kept if wanted[-1] else kept[:-1]
+
+    def texts(self, column: int) -> list[str]:
+        """Return a column's cells as they stand there."""
+        ends = self._ends[:, column].tolist()
+        before = self._ends.ravel()[column - 1 :: self._ends.shape[1]] + 1
+        starts = before.tolist() if column else [0, *(self._ends[:-1, -1] + 1).tolist()]
+        text = self._text
+        return [text[start:end].decode() for start, end in zip(starts, ends, strict=False)]
+
+
+def plain_blocks(
+    body: bytes | bytearray, start: int, delimiter: str, width: int
+) -> Iterator[Block]:
+    """Yield the rows after `start` in blocks of about 256 KiB.
+
+    Raises
+    ------
+    Irregular
+        If a row has not `width` cells, or is empty.
+    """
+    end = len(body)
+    while end > start and body[end - 1 : end] in (b"\n", b"\r"):
+        end -= 1
+    while start < end:
+        stop = body.find(b"\n", min(start + PLAIN_BYTES, end), end)
+        stop = end if stop < 0 else stop
+        text = bytes(body[start:stop])
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        yield PlainBlock(text, delimiter, width)
+        start = stop + 1
+
+
+class CarefulBlock:
+    """Rows as lists of cells."""
+
+    def __init__(self, rows: list[list[str]]) -> None:
+        self._columns = list(zip(*rows, strict=True))
+        self.rows = len(rows)
+
+    def numbers(self, columns: Sequence[int]) -> NDArray[np.float64] | None:
+        """Return numbers of shape (rows, len(columns)), or None if a cell is none."""
+        gathered = np.empty((self.rows, len(columns)))
+        for position, column in enumerate(columns):
+            text = ",".join(self._columns[column]).encode()
+            values = read_decimals(text, self.rows)
+            if values is None:
+                return None
+            gathered[:, position] = values
+        return gathered
+
+    def texts(self, column: int) -> Sequence[str]:
+        """Return a column's cells as they stand there."""
+        return self._columns[column]
+
+
+class Records:
+    """The records of a CSV text with the line where each begins, and what is wrong with them.
+
+    Parameters
+    ----------
+    body : bytes
+        UTF-8 without NUL.
+    start : int
+        Where the first record begins.
+    """
+
+    def __init__(self, body: bytes | bytearray, start: int, delimiter: str, faults: Faults) -> None:
+        self._faults = faults
+        self._reader = csv.reader(_lines(body, start), delimiter=delimiter, strict=True)
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield line and cells of each record that is not empty."""
+        while True:
+            line = self._reader.line_num + 1
+            try:
+                cells = next(self._reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                self._faults.add(None, f"Line {line} {_wrong(error)}.", line=line)
+                return
+            if cells:
+                yield line, cells
+
+
+def _wrong(error: csv.Error) -> str:
+    said = str(error)
+    if "unexpected end" in said:
+        return "has a quote that is not closed"
+    if "field limit" in said:
+        return f"has a field of more than {csv.field_size_limit()} characters"
+    if "new-line" in said:
+        return "has a carriage return without a line feed"
+    return "must have a delimiter after a closing quote"
+
+
+def _lines(body: bytes | bytearray, start: int) -> Iterator[str]:
+    while start < len(body):
+        stop = body.find(b"\n", start) + 1 or len(body)
+        yield body[start:stop].decode()
+        start = stop
+
+
+def careful_blocks(records: Iterator[tuple[int, list[str]]]) -> Iterator[Block]:
+    """Yield records in blocks."""
+    while batch := list(islice(records, CAREFUL_ROWS)):
+        yield CarefulBlock([cells for _, cells in batch])

@@ -1,0 +1,230 @@
+"""CSV: two readers that agree, and faults that name their line."""
+
+import csv
+import io
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlservice.errors import InvalidTable
+from mlservice.table import MOST_FAULTS, blocks, decimals, delimited, from_csv
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+CELLS = st.one_of(
+    st.sampled_from(
+        ["", "0", "-0", "+1", ".5", "5.", "007", "1e5", "1E-3", "-2.5e+2", "nan", "inf"]
+    ),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**30), 10**30).map(str),
+    st.text(st.sampled_from("01.e-+_ xÄ😀'\t|:"), max_size=4),
+    st.text(st.sampled_from('a1,;"\n\r'), max_size=4),
+)
+
+
+def number(text: str) -> float:
+    """Return what a number's text means; as in JSON, -0 has no sign and -0.0 has one."""
+    return 0.0 if re.fullmatch("-0+", text) else float(text)
+
+
+def values(body: str | bytes, delimiter: str = ",") -> dict[str, list[Any]]:
+    """Return a CSV's columns as lists, NaN as None."""
+    columns = from_csv(body.encode() if isinstance(body, str) else body, delimiter).columns
+    return {
+        name: [None if cell != cell else cell for cell in column.tolist()]  # noqa: PLR0124
+        if isinstance(column, np.ndarray)
+        else column
+        for name, column in columns.items()
+    }
+
+
+def refused(body: str | bytes, delimiter: str = ",") -> list[tuple[int | None, str]]:
+    """Return line and words of each fault that a CSV is refused with."""
+    with pytest.raises(InvalidTable) as problem:
+        values(body, delimiter)
+    assert problem.value.members == {"error_count": len(problem.value.errors)}
+    return [(fault.line, fault.detail) for fault in problem.value.errors]
+
+
+@pytest.mark.parametrize(
+    ("body", "columns"),
+    [
+        ("a,b\n1,x\n2,y\n", {"a": [1, 2], "b": ["x", "y"]}),
+        ("a,b\r\n1,x\r\n2,y", {"a": [1, 2], "b": ["x", "y"]}),
+        ("\ufeffa,b\n1,x\n", {"a": [1], "b": ["x"]}),
+        ('"a,""b""",c\n1,2\n', {'a,"b"': [1], "c": [2]}),
+        ('a,b\n1,"x\r\ny, ""z"""\n', {"a": [1], "b": ['x\r\ny, "z"']}),
+        ("a,b\n,x\n2,\n", {"a": [None, 2], "b": ["x", None]}),
+        ("a,b\n,\n,\n", {"a": [None, None], "b": [None, None]}),
+        ("a,b\n\n1,2\n\n\n3,4\n\n", {"a": [1, 3], "b": [2, 4]}),
+        ("a\n1\n\n2\n", {"a": [1, 2]}),
+        ('a\n1\n""\n', {"a": [1, None]}),
+        ("a,b\n1_0,0x1\n", {"a": ["1_0"], "b": ["0x1"]}),
+        ("a,b\n nan,1 \n", {"a": [" nan"], "b": ["1 "]}),
+        ("a,b\ninf,٣\n", {"a": ["inf"], "b": ["٣"]}),
+        ("a,b\n+1,.5\n5.,007\n1E3,-1e-2\n", {"a": [1, 5, 1000], "b": [0.5, 7, -0.01]}),
+        ("a,b\n1e,e5\n", {"a": ["1e"], "b": ["e5"]}),
+        ("ä,b\nß,1\n", {"ä": ["ß"], "b": [1]}),
+        ("a,b\ntrue,null\n", {"a": ["true"], "b": ["null"]}),
+    ],
+)
+def test_text_means_these_columns(body: str, columns: dict[str, list[Any]]) -> None:
+    """RFC 4180 and a little more: BOM, either line ending, empty lines skipped."""
+    assert values(body) == columns
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", ":"])
+def test_delimiter_may_be_another_one(delimiter: str) -> None:
+    """With another delimiter a comma is part of a text."""
+    body = "a,b\n1.5,x\n-2,y\n".replace(",", delimiter)
+    decimal_comma = f"a{delimiter}b\n1,5{delimiter}2\n"
+
+    assert values(body, delimiter) == {"a": [1.5, -2], "b": ["x", "y"]}
+    assert values(decimal_comma, delimiter) == {"a": ["1,5"], "b": [2]}
+
+
+@pytest.mark.parametrize(
+    ("body", "faults"),
+    [
+        ("a,b\n1\n1,2\n1,2,3\n", [(2, "Line 2 must have 2 fields, it has 1."),
+                                  (4, "Line 4 must have 2 fields, it has 3.")]),
+        ('a,b\n"x\ny",1\n1\n', [(4, "Line 4 must have 2 fields, it has 1.")]),
+        ("a,b\n1,2,3,4\n", [(2, "Line 2 must have 2 fields, it has 4.")]),
+        ("a,b,a\n1,2,3\n", [(1, "Column names must differ, 'a' stands twice in line 1.")]),
+        ('a,b\n1,2\n3,"x\n4,5\n', [(3, "Line 3 has a quote that is not closed.")]),
+        ('a,b\n1,"2"3\n', [(2, "Line 2 must have a delimiter after a closing quote.")]),
+        ("a,b\n1,2\r3,4\n", [(2, "Line 2 has a carriage return without a line feed.")]),
+        ("a,b\n1,2\n3,\0\n", [(3, "Line 3 must not contain the character NUL.")]),
+        (b"a,b\n1,2\n3,\xe4\n", [(3, "Line 3 must be UTF-8, it is not.")]),
+        (b"a,b\n1,2\n3,\xc3", [(3, "Line 3 must be UTF-8, it is not.")]),
+        ("", [(None, "The table must have a header and at least one row, it is empty.")]),
+        ("\n\n", [(None, "The table must have a header and at least one row, it is empty.")]),
+        ("a,b\n", [(None, "The table must have at least one row, it has none.")]),
+        ("a,b\n1,2\n3,-1e999\n", [(3, "Line 3: 'b' does not fit in float64.")]),
+        ('a,b\n"x\n",2\n3,1e999\n', [(4, "Line 4: 'b' does not fit in float64.")]),
+    ],
+)  # fmt: skip
+def test_wrong_text_is_refused_with_its_line(
+    body: str | bytes, faults: list[tuple[int | None, str]]
+) -> None:
+    """Each fault says in which line its row begins."""
+    assert refused(body) == faults
+
+
+def test_first_20_lines_are_told_and_all_are_counted() -> None:
+    """A text of nonsense has a short answer that says how much there is."""
+    with pytest.raises(InvalidTable, match=r"\(and 49 more\)$") as problem:
+        from_csv(b"a,b\n" + b"1\n" * 50)
+
+    assert [fault.line for fault in problem.value.errors] == list(range(2, 2 + MOST_FAULTS))
+    assert problem.value.members == {"error_count": 50}
+
+
+def test_invalid_utf8_is_found_wherever_a_piece_ends() -> None:
+    """A character that is cut by the end of a piece is whole; a broken one behind it is found."""
+    text = b"a,b\n" + b"1,x\n" * 262_143 + "1,ä\n".encode() * 3
+
+    assert values(text)["b"][-1] == "ä"
+    assert refused(text[:-2] + b"\n") == [(262_147, "Line 262147 must be UTF-8, it is not.")]
+
+
+def test_column_that_turns_to_text_after_the_first_block_is_text() -> None:
+    """The kind of a column is that of all its fields, however late the odd one comes."""
+    rows = [f"{i},{i}" for i in range(60_000)] + ["x,1", ",2"]
+
+    columns = values("\n".join(["a,b", *rows]))
+
+    assert columns["a"] == [*map(str, range(60_000)), "x", None]
+    assert columns["b"][-3:] == [59_999, 1, 2]
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda width: st.lists(
+            st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=6
+        )
+    ),
+    st.sampled_from(",;\t|:"),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_readers_agree_with_each_other_and_with_python(
+    rows: list[list[str]], delimiter: str, ending: str, quoted: bool
+) -> None:
+    """Plain and careful reader give the same columns, those of the csv module and float()."""
+    out = io.StringIO(newline="")
+    # Where lines end in \n, the csv module leaves a \r unquoted.
+    quoted = quoted or any("\r" in cell for row in rows for cell in row)
+    style: Any = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    writer = csv.writer(out, delimiter=delimiter, lineterminator=ending, quoting=style)
+    names = [f"c{i}" for i in range(len(rows[0]))]
+    writer.writerows([names, *rows])
+    body = out.getvalue().encode()
+    expected = {
+        name: _expected(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    if any(
+        any(abs(cell or 0) == math.inf for cell in column)
+        for column in expected.values()
+        if _is_numeric(column)
+    ):
+        assert all("float64" in detail for _, detail in refused(body, delimiter))
+        return
+
+    carefully = delimited._careful(body, 0, delimiter, names)
+
+    assert _bits(values(body, delimiter)) == _bits(expected)
+    assert list(map(_kind, carefully.columns.values())) == [
+        "number" if _is_numeric(column) else "text" for column in expected.values()
+    ]
+    assert {name: _bytes(column) for name, column in carefully.columns.items()} == {
+        name: _bytes(column) for name, column in from_csv(body, delimiter).columns.items()
+    }
+
+
+def _expected(cells: tuple[str, ...]) -> list[Any]:
+    if all(NUMBER.fullmatch(cell) for cell in cells if cell):
+        return [number(cell) if cell else None for cell in cells]
+    return [cell or None for cell in cells]
+
+
+def _is_numeric(column: list[Any]) -> bool:
+    return not any(isinstance(cell, str) for cell in column)
+
+
+def _kind(column: object) -> str:
+    return "number" if isinstance(column, np.ndarray) else "text"
+
+
+def _bits(columns: dict[str, list[Any]]) -> str:
+    # Unlike ==, this tells 0.0 from -0.0.
+    return repr(columns)
+
+
+def _bytes(column: Any) -> Any:
+    return column.tobytes() if isinstance(column, np.ndarray) else column
+
+
+@given(st.lists(st.one_of(st.just(""), st.from_regex(NUMBER, fullmatch=True)), min_size=1))
+@settings(deadline=None)
+def test_decimals_are_what_float_gives(cells: list[str]) -> None:
+    """Each number is correctly rounded, in whatever way it is written."""
+    read = decimals.read_decimals(",".join(cells).encode(), len(cells))
+
+    assert read is not None
+    assert repr(read.tolist()) == repr([number(cell or "nan") for cell in cells])
+
+
+def test_text_in_blocks_is_the_text() -> None:
+    """Where a block ends makes no difference."""
+    line = "0.125,some text,7\n"
+    count = 3 * blocks.PLAIN_BYTES // len(line)
+
+    columns = values("a,b,c\n" + line * count)
+
+    assert columns == {"a": [0.125] * count, "b": ["some text"] * count, "c": [7.0] * count}
