@@ -5,7 +5,7 @@ on every body; both tell the same faults in the same words.
 """
 
 import hashlib
-import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlservice.errors import Fault, InvalidTable, SingleClass, TableTooLarge
+from mlservice.kinds import check_name, kind_name, read_column
 from mlservice.params import resolve
-from mlservice.schemas import Description, Feature, Label, TrainingRequest
+from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts, learn
+from mlservice.schemas import Description, Feature, Label, Preprocessing, TrainingRequest
 from mlservice.settings import Settings, variable
 from mlservice.splits import Splits, split, taken
 from mlservice.table import Faults, Table, from_json
 
-MAX_NAME = 128
 MAX_LABEL = 1024
-_NUMBERS = {int, float, bool}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +32,16 @@ class Dataset:
 
     Attributes
     ----------
-    features : tuple of Feature
-        In the order of the matrix's columns.
+    columns : mapping of str to ndarray or Texts
+        The features as they were sent, in their order.
     target : str
         Name of the column that is predicted.
-    X : ndarray of shape (n_samples, n_features), float64, C-contiguous
-        Samples, in the units that were sent.
+    preprocessing : Preprocessing
+        How columns are prepared.
+    preparation : Preparation
+        What was learnt for it, from all samples.
+    X : ndarray or csr_array of shape (n_samples, n_columns), float64
+        Samples, prepared. Complete numbers are as they were sent, C-contiguous.
     y : ndarray of shape (n_samples,), intp
         Position of each sample's class in `classes`.
     classes : tuple of str, int or bool
@@ -48,17 +52,32 @@ class Dataset:
         Which rows are held out, and which make the folds.
     """
 
-    features: tuple[Feature, ...]
+    columns: Columns
     target: str
-    X: NDArray[np.float64]
+    preprocessing: Preprocessing
+    preparation: Preparation
+    X: Matrix
     y: NDArray[np.intp]
     classes: tuple[Label, ...]
     params: dict[str, Any]
     splits: Splits
 
     def take(self, rows: NDArray[np.intp]) -> "Dataset":
-        """Return a dataset of some of the samples."""
-        return replace(self, X=self.X[rows], y=self.y[rows])
+        """Return what is fitted on some of the samples; its preparation knows no others."""
+        preparation = learn(self.columns, self.preprocessing, rows)
+        X = self.prepared(preparation, rows)
+        return replace(self, preparation=preparation, X=X, y=self.y[rows])
+
+    def prepared(self, preparation: Preparation, rows: NDArray[np.intp]) -> Matrix:
+        """Prepare some of the samples by what was learnt, from these or others."""
+        if preparation.is_identity:
+            return self.X[rows]
+        return preparation.transform(self.columns, rows)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The features, with what was learnt of each."""
+        return self.preparation.features
 
     def describe(self) -> Description:
         """Return what the request alone tells of its model."""
@@ -68,15 +87,17 @@ class Dataset:
             target=self.target,
             classes=list(self.classes),
             params=self.params,
+            preprocessing=self.preprocessing,
             evaluation=self.splits.evaluation,
             warnings=list(self.splits.told),
         )
 
     def digest(self) -> str:
         """Return the SHA-256 of names, labels and values, the same for each form."""
-        names = [feature.name for feature in self.features]
+        names = list(self.columns)
         seen = hashlib.sha256(msgspec.json.encode([names, self.target, self.classes]))
-        seen.update(self.X.astype("<f8", copy=False).data)
+        for column in self.columns.values():
+            seen.update(_bytes(column))
         seen.update(self.y.astype("<i8", copy=False).data)
         return seen.hexdigest()
 
@@ -100,7 +121,7 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     SingleClass
         If the target has one class.
     TableTooLarge
-        If a limit on features, classes, cells or coefficients is passed.
+        If a limit on features, categories, columns, classes, cells or coefficients is passed.
     InvalidParams
         If the parameters do not fit together or to the classes.
     InvalidEvaluation
@@ -113,23 +134,61 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     names = [name for name in table.columns if name not in {request.target, *roles.values()}]
     _check_size(table, names, limits)
     faults = Faults()
-    _check_name(table, request.target, faults)
+    check_name(table, request.target, faults)
     labels = _labels(table, request.target, faults)
-    columns = [_numbers(table, name, faults) for name in names]
+    options = request.preprocessing
+    columns = {name: read_column(table, name, options, faults) for name in names}
     faults.check()
-    classes = _classes(labels, request.target, len(names), limits)
+    preparation = _learn(columns, options, limits)
+    classes = _classes(labels, request.target, len(preparation.names), limits)
+    X = preparation.transform(columns)
     position = {label: code for code, label in enumerate(classes)}
     y = np.fromiter(map(position.__getitem__, labels), np.intp, len(labels))
     parting = {role: _cells(table, name) for role, name in roles.items()}
     return Dataset(
-        features=tuple(Feature(name=name) for name in names),
+        columns=_views(X, columns) if preparation.is_identity else columns,
         target=request.target,
-        X=np.ascontiguousarray(np.column_stack(columns)),
+        preprocessing=options,
+        preparation=preparation,
+        X=X,
         y=y,
         classes=classes,
         params=resolve(request.params, list(classes)),
         splits=split(request.evaluation, y, classes, parting),
     )
+
+
+def _learn(columns: Columns, options: Preprocessing, limits: Settings) -> Preparation:
+    """Learn the preparation from all rows, its size within the limits."""
+    for name, column in columns.items():
+        if isinstance(column, Texts) and len(column.values) > limits.max_categories:
+            raise TableTooLarge(
+                f"A text column may have at most {limits.max_categories} categories "
+                f"({variable('max_categories')}), {name!r} has {len(column.values)}; leave it out."
+            )
+    preparation = learn(columns, options)
+    _limit("columns after one-hot encoding", len(preparation.names), "max_columns", limits)
+    names = Counter(preparation.names)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise InvalidTable(
+            f"Columns must have names of their own after one-hot encoding, {name!r} stands "
+            f"{times} times; rename one."
+        )
+    return preparation
+
+
+def _views(X: Matrix, columns: Columns) -> dict[str, Column]:
+    """Return the same columns within the matrix, so that memory holds them once."""
+    return {name: X[:, place] for place, name in enumerate(columns)}
+
+
+def _bytes(column: Column) -> bytes:
+    """Return a column's values as bytes, the same on every machine."""
+    if isinstance(column, Texts):
+        return msgspec.json.encode(column.values) + column.codes.astype("<i8").tobytes()
+    # One bit pattern for all that is missing.
+    return np.where(np.isnan(column), np.nan, column).astype("<f8").tobytes()
 
 
 def _no_target(target: str, table: Table) -> InvalidTable:
@@ -154,61 +213,6 @@ def _limit(what: str, found: int, setting: str, limits: Settings) -> None:
         )
 
 
-def _kinds(cells: list[Any]) -> set[type]:
-    return set(map(type, cells))
-
-
-def _numbers(table: Table, name: str, faults: Faults) -> NDArray[np.float64]:
-    """Return a feature's column as float64, noting each cell that is no number."""
-    _check_name(table, name, faults)
-    given = table.columns[name]
-    if isinstance(given, np.ndarray):
-        for row in np.flatnonzero(np.isnan(given)).tolist():
-            faults.add(
-                table.pointer(name, row), f"Row {row} of {name!r} must be a number, it is missing."
-            )
-        return given
-    cells = given
-    if not _kinds(cells) <= _NUMBERS:
-        _note_not_numbers(table, name, faults)
-        return np.empty(0)
-    try:
-        return np.asarray(cells, dtype=np.float64)
-    except OverflowError:
-        for row, cell in enumerate(cells):
-            if abs(cell) > sys.float_info.max:
-                faults.add(
-                    table.pointer(name, row), f"Row {row} of {name!r} does not fit in float64."
-                )
-        return np.empty(0)
-
-
-def _check_name(table: Table, name: str, faults: Faults) -> None:
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        faults.add(
-            table.pointer(name),
-            f"A column's name must be 1 to {MAX_NAME} printable characters, it has {len(name)}.",
-        )
-
-
-def _note_not_numbers(table: Table, name: str, faults: Faults) -> None:
-    cells = _cells(table, name)
-    if _kinds(cells) == {str}:
-        faults.add(table.pointer(name), f"Column {name!r} must be numeric, it is text.")
-        return
-    for row, cell in enumerate(cells):
-        if type(cell) not in _NUMBERS:
-            faults.add(
-                table.pointer(name, row),
-                f"Row {row} of {name!r} must be a number, it is {_kind_name(cell)}.",
-            )
-
-
-def _kind_name(cell: object) -> str:
-    names = {str: "text", type(None): "missing", list: "a list", dict: "an object"}
-    return names.get(type(cell), "a number")
-
-
 def _labels(table: Table, target: str, faults: Faults) -> list[Label]:
     """Return the target's cells as labels of one type, noting each that is none."""
     labels = [_whole(cell) for cell in _cells(table, target)]
@@ -217,7 +221,7 @@ def _labels(table: Table, target: str, faults: Faults) -> list[Label]:
     for row, label in enumerate(labels):
         if wrong := _label_fault(label):
             faults.add(table.pointer(target, row), f"Row {row} of the target {wrong}.")
-    kinds = _kinds(labels)
+    kinds = set(map(type, labels))
     if faults.count == before and len(kinds) > 1:
         first = type(labels[0])
         row = next(row for row, label in enumerate(labels) if type(label) is not first)
@@ -258,14 +262,14 @@ def _label_fault(label: object) -> str | None:
     if isinstance(label, int):
         return None if -(2**63) <= label < 2**63 else "must be a 64-bit integer"
     if not isinstance(label, str):
-        return f"must be text, an integer or a boolean, it is {_kind_name(label)}"
+        return f"must be text, an integer or a boolean, it is {kind_name(label)}"
     if len(label) > MAX_LABEL:
         return f"must have at most {MAX_LABEL} characters, it has {len(label)}"
     return "must not contain the character NUL" if "\0" in label else None
 
 
 def _classes(
-    labels: list[Label], target: str, n_features: int, limits: Settings
+    labels: list[Label], target: str, n_columns: int, limits: Settings
 ) -> tuple[Label, ...]:
     classes = tuple(sorted(set(labels)))
     if len(classes) == 1:
@@ -274,5 +278,5 @@ def _classes(
             f"{target!r} are {classes[0]!r}."
         )
     _limit("classes", len(classes), "max_classes", limits)
-    _limit("coefficients", len(classes) * n_features, "max_coefficients", limits)
+    _limit("coefficients", len(classes) * n_columns, "max_coefficients", limits)
     return classes

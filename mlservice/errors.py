@@ -188,8 +188,8 @@ class InvalidRequest(ClientProblem):
 class InvalidTable(ClientProblem):
     """The table cannot be trained on.
 
-    A column is ragged, mixes numbers and text, has missing values or a value of
-    the wrong type, or the target is absent. `errors` lists the first 20 places;
+    A column is ragged, mixes numbers and text, has no value or one of the wrong
+    type, or the target is absent or has missing values. `errors` lists the first 20 places;
     `error_count` says how many there are in all.
     """
 
@@ -203,7 +203,7 @@ class SingleClass(ClientProblem):
 
 
 class TableTooLarge(ClientProblem):
-    """The table has more features, classes or cells than the service takes.
+    """The table has more features, categories, classes or cells than the service takes.
 
     The detail names the setting that holds the limit.
     """
@@ -234,8 +234,9 @@ class InvalidEvaluation(ClientProblem):
 class InvalidRow(ClientProblem):
     """The row is not one that the model can score.
 
-    Each feature must stand in the query exactly once, as a finite decimal
-    number, and nothing else may stand there. `errors` lists all that is wrong.
+    Each feature must stand in the query exactly once, a numeric one as a finite
+    decimal number, and nothing else may stand there. A value may be empty where
+    training had missing values. `errors` lists all that is wrong.
     """
 
     slug, title, status = "invalid-row", "The row does not fit the model", 422

@@ -153,7 +153,7 @@ ROUTES: tuple[Route, ...] = (
                 name="features",
                 place="query",
                 description="Each feature of the model by its name, or no query at all.",
-                schema={"type": "object", "additionalProperties": {"type": "number"}},
+                schema={"type": "object", "additionalProperties": {"type": ["number", "string"]}},
                 style={"style": "form", "explode": True},
             ),
         ],

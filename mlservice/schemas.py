@@ -86,6 +86,7 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Annotated[str, Meta(max_length=200)] | None, Meta(description="A name for people.")
     ] = None
     params: Params = Params()
+    preprocessing: Preprocessing = Preprocessing()
     evaluation: Evaluation = Evaluation()
 
 
@@ -154,6 +155,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None
     classes: list[Label] | None = None
     params: dict[str, Any] | None = None
+    preprocessing: Preprocessing | None = None
     evaluation: Evaluation | None = None
     metrics: Measured | None = None
     coefficients: dict[str, dict[str, float]] | None = None
@@ -180,6 +182,7 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None
     classes: list[Label] | None
     params: dict[str, Any] | None
+    preprocessing: Preprocessing | None
     evaluation: Evaluation | None
     metrics: Measured | None
     coefficients: dict[str, dict[str, float]] | None
@@ -198,12 +201,23 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     next: Annotated[str | None, Meta(description="Cursor of the next page, if there is one.")]
 
 
+class RowWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about a row that its sender should know."""
+
+    code: str
+    detail: str
+    parameter: str
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """The class of one row, and the probability of each class."""
 
     model: str
     prediction: Label
     probabilities: dict[str, float]
+    warnings: Annotated[
+        list[RowWarning] | UnsetType, Meta(description="Left out where there is nothing to say.")
+    ] = UNSET
 
 
 class Liveness(msgspec.Struct, frozen=True, kw_only=True):

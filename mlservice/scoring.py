@@ -139,6 +139,8 @@ class Scorer:
         How a row is prepared; None where its numbers pass through unchanged.
     features : tuple of str
         Names of the columns, in the order that rows must have.
+    described : dict of str to Feature
+        The features by name.
     labels : list of str, int or bool
         The classes, ascending.
     label_names : list of str
@@ -153,6 +155,7 @@ class Scorer:
     def __init__(self, model: Model) -> None:
         self.estimator = reconstruct(model)
         self.features = tuple(feature.name for feature in model.features)
+        self.described = {feature.name: feature for feature in model.features}
         preparation = Preparation(model.features)
         self.encoder = None if preparation.is_identity else RowEncoder(preparation)
         self.labels = list(model.classes)

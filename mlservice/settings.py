@@ -99,12 +99,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, description="Largest body of a training, decoded.")
     ] = 256 * MEBIBYTE
     max_features: Annotated[int, Meta(ge=1, description="Most features of a table.")] = 10_000
+    max_categories: Annotated[int, Meta(ge=1, description="Most categories of a text column.")] = (
+        1_000
+    )
+    max_columns: Annotated[
+        int, Meta(ge=1, description="Most columns of a fit, text one-hot encoded.")
+    ] = 100_000
     max_classes: Annotated[int, Meta(ge=2, description="Most classes of a target.")] = 1_000
     max_cells: Annotated[
         int, Meta(ge=1, description="Most cells of a table, rows times features.")
     ] = 100_000_000
     max_coefficients: Annotated[
-        int, Meta(ge=1, description="Most coefficients of a model, classes times features.")
+        int, Meta(ge=1, description="Most coefficients of a model, classes times columns.")
     ] = 10_000_000
     open_trainings: Annotated[
         int, Meta(ge=1, description="Most trainings queued or running, in all.")

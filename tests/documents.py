@@ -37,6 +37,8 @@ MAIN_SETTINGS = (
 LIMITS = (
     "training_body_bytes",
     "max_features",
+    "max_categories",
+    "max_columns",
     "max_classes",
     "max_cells",
     "max_coefficients",

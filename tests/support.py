@@ -52,6 +52,7 @@ def make_model(
     *,
     classes: tuple[Label, ...] = ("no", "yes"),
     features: tuple[str, ...] = ("a", "b"),
+    described: tuple[Feature, ...] = (),
     coef: Any = None,
     intercept: Any = None,
     params: dict[str, Any] | None = None,
@@ -60,7 +61,7 @@ def make_model(
     rows = 1 if len(classes) == 2 else len(classes)
     size = rows * len(features)
     return Model(
-        features=tuple(Feature(name=name) for name in features),
+        features=described or tuple(Feature(name=name) for name in features),
         target="target",
         classes=classes,
         coef=np.arange(1.0, size + 1).reshape(rows, -1) if coef is None else np.array(coef),

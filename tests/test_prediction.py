@@ -1,12 +1,15 @@
 """One row by query, through HTTP."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
 
 from mlservice.errors import MalformedQuery
+from mlservice.model import Model
 from mlservice.query import read_query
+from mlservice.schemas import Feature
 from mlservice.settings import Settings
 from tests.support import Client, create, get, make_model, make_request, store_model
 
@@ -125,6 +128,82 @@ async def test_probabilities_are_finite_and_sum_to_one(
 
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-15)
     assert answer["prediction"] == ("yes" if score > 0 else "no")
+
+
+def mixed_model() -> Model:
+    """Return a model of a number, a number and a text that may be missing, and a text."""
+    return make_model(
+        described=(
+            Feature(name="n"),
+            Feature(name="m", missing=True, fill=3.0),
+            Feature(name="sex", kind="text", missing=True, categories=("f", "m\u00e4nnlich")),
+            Feature(name="island", kind="text", categories=("A & B",)),
+        ),
+        coef=[[1.0, 2.0, 10.0, 20.0, 40.0, 80.0]],
+        intercept=[-100.0],
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "score"),
+    [
+        ("n=1&m=2&sex=f&island=A+%26+B", -5.0),
+        ("island=A%20%26%20B&sex=f&m=2&n=1", -5.0),
+        ("n=1&m=&sex=m%C3%A4nnlich&island=A+%26+B", 7.0),
+        ("n=1&m=2&sex=&island=A+%26+B", 25.0),
+        ("n=1&m&sex&island=A+%26+B", 27.0),
+    ],
+)
+async def test_a_mixed_row_is_filled_and_encoded(
+    client: Client, settings: Settings, query: str, score: float
+) -> None:
+    """Text stands as it is, an empty value is what training made of the missing."""
+    model_id = await store_model(settings, mixed_model())
+
+    answer = await get(client, f"/models/{model_id}?{query}")
+
+    assert answer["probabilities"]["yes"] == pytest.approx(1 / (1 + math.exp(-score)))
+    assert "warnings" not in answer
+
+
+async def test_a_category_that_was_not_seen_contributes_nothing_and_is_told(
+    client: Client, settings: Settings
+) -> None:
+    """The answer is that of no category at all, and says so."""
+    model_id = await store_model(settings, mixed_model())
+
+    answer = await get(client, f"/models/{model_id}?n=99&m=0&sex=x&island=a")
+
+    assert answer["probabilities"]["yes"] == pytest.approx(1 / (1 + math.exp(1)))
+    assert [(each["code"], each["parameter"]) for each in answer["warnings"]] == [
+        ("unseen-category", "sex"),
+        ("unseen-category", "island"),
+    ]
+    assert "'x' was not seen in training" in answer["warnings"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("n=&m=&sex=&island=", {"n", "island"}),
+        ("n=1&m=2&sex=f", {"island"}),
+        ("n=1", {"m", "sex", "island"}),
+        ("n=x&m=nan&sex=f&island=A", {"n", "m"}),
+        ("n=1&m=2&sex=f&sex=f&island=A&z=1", {"sex", "z"}),
+        ("n=1e999&m=2&sex=f&island=A", {"n"}),
+    ],
+)
+async def test_a_mixed_row_that_does_not_fit_is_refused_with_its_names(
+    client: Client, settings: Settings, query: str, wrong: set[str]
+) -> None:
+    """Empty is allowed only where training had missing values; left out never is."""
+    model_id = await store_model(settings, mixed_model())
+
+    response = await client.get(f"/models/{model_id}?{query}")
+
+    document = await response.json()
+    assert response.status == 422
+    assert {fault["parameter"] for fault in document["errors"]} == wrong
 
 
 async def test_a_queued_model_answers_that_it_is_not_ready(client: Client) -> None:

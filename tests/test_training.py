@@ -8,14 +8,23 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit, cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from mlservice import __version__
+from mlservice.dataset import prepare
 from mlservice.errors import InvalidParams, InvalidTable, MalformedJson, NumericalFailure
 from mlservice.model import decode, encode
-from mlservice.schemas import FitWarning, Solver
+from mlservice.schemas import FitWarning, Solver, TrainingRequest, read_training
+from mlservice.scoring import Scorer, pipeline
 from mlservice.settings import Settings
 from tests.support import iris_columns, make_request
 from workers import training
@@ -54,9 +63,19 @@ def make_table(*, n_classes: int, labels: list[Any]) -> dict[str, list[Any]]:
     return columns | {"y": [labels[code] for code in y]}
 
 
-def train_on(data: Any, **params: Any) -> Trained:
+def train_on(
+    data: Any,
+    preprocessing: dict[str, Any] | None = None,
+    evaluation: dict[str, Any] | None = None,
+    **params: Any,
+) -> Trained:
     """Train on a table with the target `y`."""
-    body = json.dumps({"data": data, "target": "y", "params": params}).encode()
+    options = {
+        "params": params,
+        "preprocessing": preprocessing or {},
+        "evaluation": evaluation or {},
+    }
+    body = json.dumps({"data": data, "target": "y"} | options).encode()
     with threadpool_limits(1):
         return train(body, Settings())
 
@@ -142,6 +161,144 @@ def test_class_weights_reach_the_classes_that_they_name(
     trained = train_on(data, class_weight=named)
 
     assert_same(trained, scikit_learn_on(data, class_weight=theirs))
+
+
+def mixed_table(*, rows: int = 80) -> dict[str, list[Any]]:
+    """Return numbers, numbers with gaps, texts, texts with gaps, booleans, and a target."""
+    random = np.random.default_rng(3)
+    a, b = random.normal(size=rows) * 7 + 40, random.normal(size=rows) / 100
+    table: dict[str, list[Any]] = {
+        "island": random.choice(["Biscoe", "Dream", "Torgersen"], rows).tolist(),
+        "a": a.tolist(),
+        "sex": random.choice(["f", "m"], rows).tolist(),
+        "b": b.tolist(),
+        "wild": (random.random(rows) < 0.5).tolist(),
+        "y": np.where(a + 500 * b + random.normal(size=rows) * 5 > 40, "yes", "no").tolist(),
+    }
+    table["b"][3] = table["b"][5] = table["sex"][5] = table["sex"][8] = None
+    return table
+
+
+def scikit_learn_pipeline(
+    table: dict[str, list[Any]], options: dict[str, Any], **params: Any
+) -> tuple[Pipeline, Any]:
+    """Return scikit-learn's own pipeline for a mixed table, not fitted, and the raw rows."""
+    names = [name for name in table if name != "y"]
+    X = np.array([table[name] for name in names], dtype=object).T
+    texts = [i for i, name in enumerate(names) if any(isinstance(c, str) for c in table[name])]
+    strategy = {"zero": "constant"}.get(impute := options.get("impute", "median"), impute)
+    numbers = make_pipeline(
+        FunctionTransformer(lambda cells: cells.astype(np.float64)),
+        SimpleImputer(strategy=strategy, fill_value=0.0),
+        StandardScaler() if options.get("scale") == "standard" else "passthrough",
+    )
+    transformer = ColumnTransformer(
+        [
+            ("numbers", numbers, [i for i in range(len(names)) if i not in texts]),
+            ("texts", OneHotEncoder(handle_unknown="ignore"), texts),
+        ],
+        sparse_threshold=0.0,
+    )
+    return make_pipeline(transformer, LogisticRegression(random_state=0, **params)), X
+
+
+@pytest.mark.parametrize("scale", ["none", "standard"])
+@pytest.mark.parametrize("impute", ["median", "mean", "zero"])
+def test_mixed_table_is_fitted_as_scikit_learns_pipeline_fits_it(impute: str, scale: str) -> None:
+    """Filled, encoded and scaled, a table gives the probabilities of the usual pipeline."""
+    table, options = mixed_table(), {"impute": impute, "scale": scale}
+    params: dict[str, Any] = {"solver": "newton-cholesky", "tol": 1e-10, "max_iter": 200}
+
+    trained = train_on(table, options, **params)
+
+    theirs, X = scikit_learn_pipeline(table, options, **params)
+    theirs.fit(X, np.array(table["y"]))
+    ours = pipeline(decode(encode(trained.model))).predict_proba(X)
+    assert np.abs(ours - theirs.predict_proba(X)).max() <= 1e-12
+    rows = [Scorer(trained.model).score_row(row.tolist())[1] for row in X]
+    assert np.abs(np.array(rows) - theirs.predict_proba(X)).max() <= 1e-12
+
+
+def test_preparation_is_learnt_on_the_training_part_of_each_fold() -> None:
+    """Scores are those of the usual pipeline, which never sees the rows it is measured on."""
+    table, options = mixed_table(rows=60), {"impute": "mean", "scale": "standard"}
+    table["island"][7] = "seen once"
+    params: dict[str, Any] = {"solver": "newton-cholesky", "tol": 1e-10}
+
+    trained = train_on(table, options, {"test_size": 0, "folds": 4}, **params)
+
+    theirs, X = scikit_learn_pipeline(table, options, **params)
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    P = cross_val_predict(theirs, X, np.array(table["y"]), cv=folds, method="predict_proba")
+    measured = trained.description.metrics
+    assert measured is not None
+    assert measured.cross_validation is not None
+    assert measured.cross_validation.log_loss == pytest.approx(log_loss(table["y"], P), abs=1e-10)
+
+
+def test_model_that_is_not_refitted_is_prepared_by_its_training_part() -> None:
+    """What was learnt, and is stored, is of the rows that the kept model was fitted on."""
+    table = {"a": [*range(99), None], "y": [0, 1] * 50}
+    evaluation = {"test_size": 0.5, "refit": False}
+
+    kept = train_on(table, {"impute": "mean"}, evaluation).model.features[0]
+
+    dataset = prepare(
+        read_training(json.dumps({"data": table, "target": "y"}).encode()), Settings()
+    )
+    part = StratifiedShuffleSplit(1, test_size=0.5, random_state=0)
+    rows, _ = next(part.split(dataset.X, dataset.y))
+    assert kept.fill == np.nanmean(np.array(table["a"], dtype=float)[rows])
+
+
+def test_coefficients_are_told_in_the_units_of_the_input() -> None:
+    """Scaled or not, an unpenalised fit tells the same log-odds per unit of each column."""
+    params: dict[str, Any] = {
+        "C": None,
+        "solver": "newton-cholesky",
+        "tol": 1e-12,
+        "max_iter": 200,
+    }
+    table = {name: cells for name, cells in mixed_table().items() if name in {"a", "b", "y"}}
+
+    plain, scaled = (
+        train_on(table, {"scale": scale}, **params).description for scale in ("none", "standard")
+    )
+
+    assert plain.coefficients
+    assert scaled.coefficients
+    assert scaled.coefficients["yes"] == pytest.approx(plain.coefficients["yes"], rel=1e-8)
+    assert scaled.intercept == pytest.approx(plain.intercept, rel=1e-8)
+
+
+def test_coefficients_of_text_are_named_by_feature_and_category() -> None:
+    """Numbers stand first; a missing text has a coefficient of its own."""
+    described = train_on(mixed_table()).description
+
+    assert list((described.coefficients or {})["yes"]) == [
+        *("a", "b", "wild"),
+        *("island=Biscoe", "island=Dream", "island=Torgersen"),
+        *("sex=f", "sex=m", "sex="),
+    ]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_wide_one_hot_table_is_fitted_sparse(solver: Solver) -> None:
+    """Many categories are fitted by each solver without a matrix full of zeros."""
+    random = np.random.default_rng(0)
+    table = {
+        "c": [f"c{i}" for i in random.integers(0, 400, 1200)],
+        "n": random.random(1200).tolist(),
+    }
+    table["y"] = [int(name[1:]) % 2 for name in table["c"]]
+
+    dataset = prepare(TrainingRequest(data=table, target="y"), Settings())
+    trained = train_on(table, {"scale": "standard"}, solver=solver, max_iter=1000)
+
+    assert isinstance(dataset.X, csr_array)
+    scorer = Scorer(trained.model)
+    assert scorer.labels[scorer.score_row(["c8", 0.5])[0]] == 0
+    assert scorer.labels[scorer.score_row(["c9", 0.5])[0]] == 1
 
 
 def test_same_request_gives_the_same_bytes() -> None:

@@ -19,6 +19,7 @@ from mlservice.errors import NumericalFailure
 from mlservice.evaluation import Measured
 from mlservice.intake import check, unwrap
 from mlservice.model import Model
+from mlservice.preparation import Preparation
 from mlservice.schemas import Description, FitWarning, label_name
 from mlservice.scoring import estimator
 from mlservice.settings import Settings
@@ -62,33 +63,40 @@ def train(stored: bytes | bytearray, limits: Settings) -> Trained:
     if isinstance(sent.body, bytearray):
         # The caller still holds it, and the fit needs the memory.
         sent.body.clear()
-    fitted, told, measured = _fit_and_measure(dataset)
-    model = _model(dataset, fitted)
+    kept, told, measured = _fit_and_measure(dataset)
+    model = _model(dataset, kept)
     described = msgspec.structs.replace(_describe(dataset, model, told), metrics=measured)
     return Trained(model=model, description=described, name=request.name)
 
 
-def _fit_and_measure(
-    dataset: Dataset,
-) -> tuple[LogisticRegression, list[FitWarning], Measured]:
-    part = dataset.splits.hold_out()
-    if part is None or dataset.splits.evaluation.refit:
-        fitted, told = fit(dataset)
-        predict = fit_rows(dataset, part[0]) if part else _predictor(dataset, fitted)
-    else:
-        fitted, told = fit(dataset.take(part[0]))
-        predict = _predictor(dataset, fitted)
-    return fitted, told, evaluate(dataset, part, predict, fit_rows)
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """An estimator, and how its rows are prepared."""
+
+    preparation: Preparation
+    estimator: LogisticRegression
+
+
+def _fit_and_measure(dataset: Dataset) -> tuple[Fitted, list[FitWarning], Measured]:
+    part, refit = dataset.splits.hold_out(), dataset.splits.evaluation.refit
+    taken = dataset if part is None or refit else dataset.take(part[0])
+    estimator, told = fit(taken)
+    kept = Fitted(preparation=taken.preparation, estimator=estimator)
+    predict = fit_rows(dataset, part[0]) if part and refit else _predictor(dataset, kept)
+    return kept, told, evaluate(dataset, part, predict, fit_rows)
 
 
 def fit_rows(dataset: Dataset, rows: Rows) -> Predictor:
     """Fit on some rows of a dataset, and return what predicts others of it."""
-    return _predictor(dataset, fit(dataset.take(rows))[0])
+    taken = dataset.take(rows)
+    fitted = Fitted(preparation=taken.preparation, estimator=fit(taken)[0])
+    return _predictor(dataset, fitted)
 
 
-def _predictor(dataset: Dataset, fitted: LogisticRegression) -> Predictor:
+def _predictor(dataset: Dataset, fitted: Fitted) -> Predictor:
     def predict(rows: Rows) -> NDArray[np.float64]:
-        probabilities: NDArray[np.float64] = fitted.predict_proba(dataset.X[rows])
+        X = dataset.prepared(fitted.preparation, rows)
+        probabilities: NDArray[np.float64] = fitted.estimator.predict_proba(X)
         return probabilities
 
     return predict
@@ -163,9 +171,10 @@ def _not_converged(fitted: LogisticRegression) -> FitWarning:
     )
 
 
-def _model(dataset: Dataset, fitted: LogisticRegression) -> Model:
+def _model(dataset: Dataset, kept: Fitted) -> Model:
+    fitted = kept.estimator
     return Model(
-        features=dataset.features,
+        features=kept.preparation.features,
         target=dataset.target,
         classes=dataset.classes,
         coef=fitted.coef_,
@@ -187,25 +196,39 @@ def _provenance(dataset: Dataset) -> dict[str, Any]:
         },
         "data_digest": f"sha256:{dataset.digest()}",
         "rows": len(dataset.y),
+        "preprocessing": msgspec.to_builtins(dataset.preprocessing),
         "random_state": dataset.params["random_state"],
     }
+
+
+def _in_units_of_input(
+    preparation: Preparation, model: Model
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        coef, intercept = preparation.in_units_of_input(model.coef, model.intercept)
+    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        raise NumericalFailure(_NOT_FINITE)
+    return coef, intercept
 
 
 def _describe(dataset: Dataset, model: Model, told: list[FitWarning]) -> Description:
     names = [label_name(label) for label in model.classes]
     # With two classes the one row of coefficients is that of the second.
     names = names[-len(model.coef) :]
-    columns = [feature.name for feature in model.features]
+    preparation = Preparation(model.features)
+    columns = preparation.names
+    coef, intercept = _in_units_of_input(preparation, model)
     coefficients = None
-    if model.coef.size <= MOST_COEFFICIENTS_TOLD:
+    if coef.size <= MOST_COEFFICIENTS_TOLD:
         coefficients = {
             name: dict(zip(columns, row, strict=True))
-            for name, row in zip(names, model.coef.tolist(), strict=True)
+            for name, row in zip(names, coef.tolist(), strict=True)
         }
     return msgspec.structs.replace(
         dataset.describe(),
+        features=list(model.features),
         coefficients=coefficients,
-        intercept=dict(zip(names, model.intercept.tolist(), strict=True)),
+        intercept=dict(zip(names, intercept.tolist(), strict=True)),
         n_iter=list(model.n_iter),
         converged=not any(each.code == "not-converged" for each in told),
         warnings=[*dataset.splits.told, *told],

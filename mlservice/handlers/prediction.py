@@ -1,14 +1,18 @@
 """The native predictions: one row by query."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from mlservice.cache import CACHE
 from mlservice.errors import Fault, InvalidRow
 from mlservice.query import read_query
-from mlservice.schemas import Prediction
+from mlservice.row import RowEncoder
+from mlservice.schemas import Feature, Prediction, RowWarning
 from mlservice.scoring import Scorer
 from mlservice.wire import respond
 
@@ -22,17 +26,31 @@ async def predict_row(request: web.Request) -> web.Response:
     model_id = request.match_info["id"]
     query = request.rel_url.raw_query_string
     scorer = await request.app[CACHE].get(model_id)
-    best, probabilities = scorer.score_row(read_row(query, scorer))
+    row = read_row(query, scorer)
+    best, probabilities = scorer.score_row(row)
     return respond(
         Prediction(
             model=model_id,
             prediction=scorer.labels[best],
             probabilities=dict(zip(scorer.label_names, probabilities, strict=True)),
+            warnings=_warnings(row, scorer.encoder) if scorer.encoder else UNSET,
         )
     )
 
 
-def read_row(query: str, scorer: Scorer) -> list[float]:
+def _warnings(row: Sequence[Any], encoder: RowEncoder) -> list[RowWarning] | UnsetType:
+    told = [
+        RowWarning(
+            code="unseen-category",
+            detail=f"{text[:64]!r} was not seen in training, {name!r} contributes nothing.",
+            parameter=name,
+        )
+        for name, text in encoder.unseen(row)
+    ]
+    return told or UNSET
+
+
+def read_row(query: str, scorer: Scorer) -> list[Any]:
     """Return the row that a query names, in the order of the model's features.
 
     Parameters
@@ -45,11 +63,13 @@ def read_row(query: str, scorer: Scorer) -> list[float]:
     MalformedQuery
         If the query cannot be decoded.
     InvalidRow
-        With everything that is wrong: left out, unknown, repeated, no number.
+        With everything that is wrong: left out, unknown, repeated, no number, empty.
     """
     given: Sequence[str]
     if in_order := scorer.in_order(query):
         given = in_order.groups()
+    elif scorer.encoder:
+        return _read_values(read_query(query), scorer)
     else:
         given = _match(read_query(query), scorer)
     try:
@@ -59,6 +79,20 @@ def read_row(query: str, scorer: Scorer) -> list[float]:
     if _INFINITY in row or -_INFINITY in row:
         raise _invalid_row(_faults(read_query(query), scorer))
     return row
+
+
+def _read_values(pairs: list[tuple[str, str]], scorer: Scorer) -> list[float | str | None]:
+    """Return numbers, texts, and None where a value is left empty."""
+    if faults := _faults(pairs, scorer):
+        raise _invalid_row(faults)
+    given = dict(pairs)
+    return [_value(given[name], feature) for name, feature in scorer.described.items()]
+
+
+def _value(text: str, feature: Feature) -> float | str | None:
+    if not text:
+        return None
+    return float(text) if feature.kind == "number" else text
 
 
 def _match(pairs: list[tuple[str, str]], scorer: Scorer) -> list[str]:
@@ -77,27 +111,34 @@ def _invalid_row(faults: list[Fault]) -> InvalidRow:
 
 
 def _faults(pairs: Sequence[tuple[str, str]], scorer: Scorer) -> list[Fault]:
-    names = [name for name, _ in pairs]
+    times = Counter(name for name, _ in pairs)
     given = dict(pairs)
     found: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        if name not in scorer.features:
+    for name, count in times.items():
+        if name not in scorer.described:
             found[name] = f"{name!r} is not a feature of the model."
-        elif names.count(name) > 1:
-            found[name] = f"{name!r} must stand once, it stands {names.count(name)} times."
-        elif wrong := _wrong_number(given[name]):
-            found[name] = f"{name!r} must be a finite decimal number, it is {wrong}."
+        elif count > 1:
+            found[name] = f"{name!r} must stand once, it stands {count} times."
+        elif wrong := _wrong_value(given[name], scorer.described[name]):
+            found[name] = f"{name!r} must be {wrong}."
     for name in scorer.features:
         if name not in given:
             found[name] = f"{name!r} must be given, it is left out."
     return [Fault(parameter=name, detail=detail) for name, detail in found.items()]
 
 
-def _wrong_number(text: str) -> str | None:
-    """Return how to call a text that is no finite decimal number."""
+def _wrong_value(text: str, feature: Feature) -> str | None:
+    """Return what a value must be and is not."""
+    if not text:
+        wanted = "a finite decimal number" if feature.kind == "number" else "text"
+        return None if feature.missing else f"{wanted}, it is empty"
+    if feature.kind == "text" or _is_number(text):
+        return None
+    return f"a finite decimal number, it is {text[:64]!r}"
+
+
+def _is_number(text: str) -> bool:
     try:
-        if not text.strip(_NUMBER_CHARACTERS) and math.isfinite(float(text)):
-            return None
+        return not text.strip(_NUMBER_CHARACTERS) and math.isfinite(float(text))
     except ValueError:
-        pass
-    return repr(text[:64]) if text else "empty"
+        return False
