@@ -98,6 +98,16 @@ class MalformedJson(ClientProblem):
     slug, title, status = "malformed-json", "The body is not valid JSON", 400
 
 
+class MalformedBody(ClientProblem):
+    """The body is not what its media type says.
+
+    It was cut, or changed, or is of another media type. The detail says what is
+    wrong with it.
+    """
+
+    slug, title, status = "malformed-body", "The body is not of its media type", 400
+
+
 class MalformedQuery(ClientProblem):
     """The query string cannot be decoded.
 

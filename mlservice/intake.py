@@ -6,18 +6,27 @@ A worker gets it as the store has it: a header, which is one msgpack map of
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import msgpack
 import msgspec
 
 from mlservice.dataset import Dataset, prepare
-from mlservice.errors import Fault, InvalidParameter, InvalidTable
+from mlservice.errors import (
+    Fault,
+    InvalidParameter,
+    InvalidTable,
+    MalformedBody,
+    UnsupportedMediaType,
+)
+from mlservice.multipart import Part, read_parts
 from mlservice.query import read_options
 from mlservice.schemas import TrainingRequest, read_training
 from mlservice.settings import Settings
-from mlservice.table import Table, from_csv
+from mlservice.table import Table, from_csv, from_ndjson
 
-JSON, CSV = "application/json", "text/csv"
+JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
+FORM = "multipart/form-data"
 DELIMITERS = ",;\t|:"
 _HEADER_BYTES = 1 << 16
 
@@ -107,6 +116,8 @@ def read(sent: Sent) -> tuple[TrainingRequest, Table | None]:
     """
     if sent.media_type == JSON:
         return read_training(sent.body), None
+    if sent.media_type == FORM:
+        sent = _open_form(sent)
     check_options(sent)
     table = READERS[sent.media_type](sent)
     *_, last = table.columns
@@ -142,5 +153,44 @@ def _csv(sent: Sent) -> Table:
     return from_csv(sent.body, _delimiter(sent.options))
 
 
-READERS: dict[str, Callable[[Sent], Table]] = {CSV: _csv}
-MEDIA_TYPES = (JSON, *READERS)
+READERS: dict[str, Callable[[Sent], Table]] = {
+    CSV: _csv,
+    NDJSON: lambda sent: from_ndjson(sent.body),
+}
+MEDIA_TYPES = (JSON, *READERS, FORM)
+_ENDINGS = {".csv": CSV, ".ndjson": NDJSON, ".jsonl": NDJSON}
+
+
+def _open_form(sent: Sent) -> Sent:
+    """Return the file of a form as if it had been sent alone, the fields as its options."""
+    parts = read_parts(sent.body)
+    files = [part for part in parts if part.file_name is not None]
+    if len(files) != 1:
+        raise MalformedBody(f"The form must have one file, it has {len(files)}.")
+    [file] = files
+    fields = [(part.name, _field(sent.body, part)) for part in parts if part is not file]
+    media_type = _media_type(file)
+    body = sent.body if isinstance(sent.body, bytearray) else bytearray(sent.body)
+    # In place: the file may be nearly all of the body.
+    del body[file.stop :]
+    del body[: file.start]
+    return Sent(media_type=media_type, options=[*sent.options, *fields], body=body)
+
+
+def _field(body: bytes | bytearray, part: Part) -> str:
+    try:
+        return body[part.start : part.stop].decode()
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"The field {part.name[:64]!r} must be UTF-8, it is not.") from error
+
+
+def _media_type(file: Part) -> str:
+    if file.media_type in READERS:
+        return file.media_type
+    ending = PurePath(file.file_name or "").suffix.lower()
+    if ending in _ENDINGS:
+        return _ENDINGS[ending]
+    raise UnsupportedMediaType(
+        f"The file's media type must be {' or '.join(READERS)}, or its ending one of "
+        f"{' '.join(_ENDINGS)}; it is {file.media_type[:64]}."
+    )

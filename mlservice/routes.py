@@ -101,6 +101,7 @@ ROUTES: tuple[Route, ...] = (
         ],
         problems=[
             errors.MalformedJson,
+            errors.MalformedBody,
             errors.MalformedQuery,
             errors.BodyTooLarge,
             errors.UnsupportedMediaType,

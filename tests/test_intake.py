@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import FormData
 from redis import Redis
 
 from mlservice.errors import InvalidTable
-from mlservice.intake import CSV, JSON, Sent, check, unwrap
+from mlservice.intake import CSV, FORM, JSON, NDJSON, Sent, check, unwrap
 from mlservice.settings import Settings
 from mlservice.store import PIECE_BYTES
 from tests.support import Client, create, get, iris_columns, make_request, work
@@ -25,6 +26,28 @@ def to_csv(columns: dict[str, list[Any]], delimiter: str = ",") -> bytes:
     rows = zip(*columns.values(), strict=True)
     csv.writer(out, delimiter=delimiter).writerows([list(columns), *rows])
     return out.getvalue().encode()
+
+
+def to_ndjson(columns: dict[str, list[Any]]) -> bytes:
+    """Write a table as records, one a line."""
+    records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return msgspec.json.Encoder().encode_lines(records)
+
+
+def form(
+    fields: dict[str, str], file: bytes, *, name: str = "x.csv", media_type: str = CSV
+) -> tuple[bytes, dict[str, str]]:
+    """Write a form as curl does, and its headers."""
+    boundary = "------------------------d74496d66958873e"
+    parts = [
+        *(f'Content-Disposition: form-data; name="{key}"\r\n\r\n{text}'.encode()
+          for key, text in fields.items()),
+        f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        f"Content-Type: {media_type}\r\n\r\n".encode() + file,
+    ]  # fmt: skip
+    body = b"".join(f"--{boundary}\r\n".encode() + part + b"\r\n" for part in parts)
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    return body + f"--{boundary}--\r\n".encode(), headers
 
 
 async def post(
@@ -60,6 +83,9 @@ def bodies() -> list[tuple[bytes, dict[str, str]]]:
     return [
         (text, CSV_HEADERS),
         (text.replace(b"\r\n", b"\n"), {"Content-Type": "Text/CSV; Charset=UTF-8"}),
+        (to_ndjson(iris_columns()), {"Content-Type": NDJSON}),
+        form({"name": "iris"}, text),
+        form({}, to_ndjson(iris_columns()), name="x.JSONL", media_type="application/octet-stream"),
         (gzip.compress(text), CSV_HEADERS | {"Content-Encoding": "gzip"}),
         (zlib.compress(text), CSV_HEADERS | {"Content-Encoding": "deflate"}),
     ]
@@ -191,3 +217,84 @@ def test_whole_numbers_of_a_csv_are_labels_and_others_are_not() -> None:
         ("/data/y/1", 3),
         ("/data/y/2", 4),
     ]
+
+
+async def test_fields_of_a_form_are_options(client: Client) -> None:
+    """What stands beside the file counts as if it stood in the query, the delimiter too."""
+    fields = {"target": "sepal_length", "params.C": "0.5", "delimiter": "|", "name": "Ä b"}
+    columns = iris_columns() | {"sepal_length": [i % 2 for i in range(150)]}
+    columns["species"] = list(range(150))
+    body, headers = form(fields, to_csv(columns, "|"), name="Ä.csv", media_type="text/plain")
+
+    status, document = await post(client, body, headers)
+
+    assert status == 202, document
+    assert (document["target"], document["name"]) == ("sepal_length", "Ä b")
+    assert document["params"]["C"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "query", "parameters"),
+    [
+        ({"colour": "red", "params.C": "x"}, "", {"colour", "params.C"}),
+        ({"target": "b"}, "?target=b", {"target"}),
+        ({"delimiter": "x"}, "", {"delimiter"}),
+    ],
+)
+async def test_wrong_fields_of_a_form_are_refused(
+    client: Client, fields: dict[str, str], query: str, parameters: set[str]
+) -> None:
+    """A field that is unknown, repeated or wrong is told by its name."""
+    status, document = await post(client, *form(fields, b"a,b\n1,2\n"), query)
+
+    assert (status, document["type"]) == (422, "/problems/invalid-parameter")
+    assert {fault["parameter"] for fault in document["errors"]} == parameters
+
+
+async def test_file_of_an_unknown_kind_is_refused(client: Client) -> None:
+    """Neither its media type nor its ending is known: 415 that says what is."""
+    body, headers = form({}, b"x", name="x.xls", media_type="application/vnd.ms-excel")
+
+    status, document = await post(client, body, headers)
+
+    assert (status, document["type"]) == (415, "/problems/unsupported-media-type")
+    assert ".csv" in document["detail"]
+
+
+async def test_broken_form_is_malformed(client: Client) -> None:
+    """However a form is cut or changed, the answer is 4xx."""
+    whole, headers = form({"target": "b"}, b"a,b\n1,2\n2,3\n")
+    broken = [whole[:at] for at in range(len(whole) - 2)]
+    broken += [whole[:at] + b"\xff" + whole[at + 1 :] for at in range(0, len(whole), 3)]
+
+    statuses = [(await post(client, body, headers))[0] for body in broken]
+
+    assert {400, 422} >= set(statuses) - {202, 415}
+    assert statuses[: len(whole) - 4] == [400] * (len(whole) - 4)
+
+
+@pytest.mark.parametrize("body", [b"", b"--x--\r\n", b"--x\r\n", b"a,b\n1,2\n", b"--x\r\n\r\n"])
+async def test_form_without_a_file_is_malformed(client: Client, body: bytes) -> None:
+    """A form has one file."""
+    status, document = await post(client, body, {"Content-Type": f"{FORM}; boundary=x"})
+
+    assert (status, document["type"]) == (400, "/problems/malformed-body")
+
+
+async def test_form_with_two_files_is_malformed(client: Client) -> None:
+    """Which of two files would be meant is not guessed."""
+    body, headers = form({}, b"a,b\n1,2\n")
+    twice = body.replace(b"--\r\n", b"\r\n") + body.partition(b"\r\n")[2]
+
+    status, document = await post(client, twice, headers)
+
+    assert (status, document["type"]) == (400, "/problems/malformed-body")
+
+
+async def test_aiohttps_own_form_is_read(client: Client) -> None:
+    """A form that a client library writes is read as it is."""
+    data = FormData({"target": "species"})
+    data.add_field("file", to_csv(iris_columns()), filename="iris.csv", content_type=CSV)
+
+    async with client.post("/models", data=data) as response:
+        assert response.status == 202

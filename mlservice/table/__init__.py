@@ -8,5 +8,6 @@ What a cell may be is judged by who reads the column.
 from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
 from mlservice.table.delimited import from_csv
 from mlservice.table.forms import from_json
+from mlservice.table.lines import from_ndjson
 
-__all__ = ["MOST_FAULTS", "Column", "Faults", "Table", "from_csv", "from_json"]
+__all__ = ["MOST_FAULTS", "Column", "Faults", "Table", "from_csv", "from_json", "from_ndjson"]

@@ -60,13 +60,14 @@ def _from_records(data: list[dict[str, Any]], faults: Faults) -> dict[str, Colum
     expected = data[0].keys() if data else set()
     for row, record in enumerate(data):
         if record.keys() != expected:
-            faults.add(f"/data/{row}", f"Row {row} {_difference(expected, record.keys())}.")
+            faults.add(f"/data/{row}", f"Row {row} {difference(expected, record.keys())}.")
     if faults.count:
         return {}
     return {name: [record[name] for record in data] for name in names}
 
 
-def _difference(expected: Any, found: Any) -> str:
+def difference(expected: Any, found: Any) -> str:
+    """Return in words how the members of a row differ from those of the first."""
     lacks, more = sorted(expected - found), sorted(found - expected)
     parts = [f"lacks {lacks[0]!r}"] if lacks else []
     parts += [f"has {more[0]!r}"] if more else []
