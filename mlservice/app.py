@@ -13,8 +13,8 @@ from mlservice.cache import CACHE, ModelCache
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.routes import add_routes
 from mlservice.settings import Settings
-from mlservice.store import Changes, Link, Models, Trainings, keep_swept, open_redis
-from mlservice.wire import CHANGES, MODELS, SETTINGS, TRAININGS, Runner, answer
+from mlservice.store import Aliases, Changes, Link, Models, Trainings, keep_swept, open_redis
+from mlservice.wire import ALIASES, CHANGES, MODELS, SETTINGS, TENANT, TRAININGS, Runner, answer
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ def create_app(settings: Settings) -> web.Application:
     app[VITALS] = Vitals()
     link = Link(open_redis(settings), settings.store_timeout_s)
     app[MODELS] = Models(link, settings, jobs.entry)
+    app[ALIASES] = Aliases(link, TENANT)
     app[TRAININGS] = Trainings(link, settings, jobs.entry)
     app[CHANGES] = Changes(link, app[MODELS])
     app[CACHE] = ModelCache(app[MODELS], settings.cache_bytes)

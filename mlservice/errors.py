@@ -142,6 +142,12 @@ class ModelNotFound(ClientProblem):
     slug, title, status = "model-not-found", "There is no such model", 404
 
 
+class AliasNotFound(ClientProblem):
+    """No alias has this name. `GET /aliases` lists those that there are."""
+
+    slug, title, status = "alias-not-found", "There is no such alias", 404
+
+
 class MethodNotAllowed(ClientProblem):
     """The path exists, but not with this method. `Allow` lists those it takes."""
 
@@ -167,6 +173,24 @@ class ModelEnded(ClientProblem):
     """
 
     slug, title, status = "model-ended", "The training has ended", 409
+
+
+class ModelAliased(ClientProblem):
+    """The model cannot be deleted while an alias points at it.
+
+    Move the alias to another model, or delete it first.
+    """
+
+    slug, title, status = "model-aliased", "An alias points at the model", 409
+
+
+class AliasMoved(ClientProblem):
+    """The alias is not where `If-Match` says.
+
+    Somebody has moved it since. Read it again, and decide anew.
+    """
+
+    slug, title, status = "alias-moved", "The alias has been moved", 412
 
 
 class BodyTooLarge(ClientProblem):
@@ -256,6 +280,16 @@ class InvalidParameter(ClientProblem):
     """A query parameter of this path is unknown or has a value it does not take."""
 
     slug, title, status = "invalid-parameter", "A query parameter is wrong", 422
+
+
+class InvalidAlias(ClientProblem):
+    """The name is not one that an alias can have.
+
+    It is 1 to 64 of the characters a-z, 0-9, point, dash and underline, begins
+    with a letter or digit, and is not shaped like a model's id.
+    """
+
+    slug, title, status = "invalid-alias", "The name cannot be an alias", 422
 
 
 class TooManyTrainings(ClientProblem):

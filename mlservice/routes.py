@@ -8,10 +8,13 @@ from aiohttp.typedefs import Handler
 
 from mlservice import errors, openapi
 from mlservice.errors import Problem
-from mlservice.handlers import artifacts, lifecycle, operations, prediction
+from mlservice.handlers import aliases, artifacts, lifecycle, operations, prediction
 from mlservice.intake import JSON, MEDIA_TYPES
 from mlservice.openapi import Answer, Operation, Parameter
 from mlservice.schemas import (
+    AliasDocument,
+    AliasList,
+    AliasRequest,
     Index,
     Liveness,
     ModelDocument,
@@ -24,8 +27,20 @@ from mlservice.schemas import (
 _ID = Parameter(
     name="id",
     place="path",
-    description="The model's id.",
-    schema={"type": "string", "format": "uuid"},
+    description="The model's id, or an alias of it.",
+    schema={"type": "string"},
+)
+_ALIAS = Parameter(
+    name="alias",
+    place="path",
+    description="The alias's name.",
+    schema={"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
+)
+_IF_MATCH = Parameter(
+    name="If-Match",
+    place="header",
+    description="The alias's `ETag`: it is moved only if nobody has moved it since.",
+    schema={"type": "string"},
 )
 _PREFER = Parameter(
     name="Prefer",
@@ -205,7 +220,57 @@ ROUTES: tuple[Route, ...] = (
         lifecycle.delete,
         parameters=[_ID],
         answers=[Answer(status=204, description="Deleted.")],
-        problems=[errors.ModelNotFound, errors.StoreUnavailable],
+        problems=[errors.ModelNotFound, errors.ModelAliased, errors.StoreUnavailable],
+    ),
+    _route(
+        "GET",
+        "/aliases",
+        aliases.list_all,
+        tag="aliases",
+        answers=[Answer(status=200, description="All of them.", body=AliasList)],
+        problems=[errors.StoreUnavailable],
+    ),
+    _route(
+        "GET",
+        "/aliases/{alias}",
+        aliases.describe,
+        tag="aliases",
+        parameters=[_ALIAS],
+        answers=[
+            Answer(
+                status=200, description="Where it points.", body=AliasDocument, headers=("ETag",)
+            )
+        ],
+        problems=[errors.AliasNotFound, errors.StoreUnavailable],
+    ),
+    _route(
+        "PUT",
+        "/aliases/{alias}",
+        aliases.move,
+        tag="aliases",
+        parameters=[_ALIAS, _IF_MATCH],
+        body=AliasRequest,
+        answers=[Answer(status=200, description="Moved.", body=AliasDocument, headers=("ETag",))],
+        problems=[
+            errors.MalformedJson,
+            errors.ModelNotFound,
+            errors.ModelNotReady,
+            errors.AliasMoved,
+            errors.BodyTooLarge,
+            errors.UnsupportedMediaType,
+            errors.InvalidRequest,
+            errors.InvalidAlias,
+            errors.StoreUnavailable,
+        ],
+    ),
+    _route(
+        "DELETE",
+        "/aliases/{alias}",
+        aliases.delete,
+        tag="aliases",
+        parameters=[_ALIAS],
+        answers=[Answer(status=204, description="Deleted.")],
+        problems=[errors.AliasNotFound, errors.StoreUnavailable],
     ),
     _route(
         "GET",

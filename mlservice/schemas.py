@@ -5,13 +5,15 @@ document, and the description of each member.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mlservice.errors import Fault, InvalidRequest, MalformedJson
 from mlservice.evaluation import Evaluation, Measured
+
+T = TypeVar("T")
 
 Label = str | int | bool
 State = Literal["queued", "training", "ready", "failed", "cancelled"]
@@ -209,6 +211,36 @@ class RowWarning(msgspec.Struct, frozen=True, kw_only=True):
     parameter: str
 
 
+class AliasRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `PUT /aliases/{alias}`."""
+
+    model: Annotated[str, Meta(description="Id of the model to point at; it must be ready.")]
+
+
+class AliasTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that an alias pointed at, and since when."""
+
+    model: str
+    moved_at: str
+
+
+class AliasDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an alias points, and where it did before."""
+
+    alias: str
+    model: str
+    moved_at: str
+    previous: Annotated[str | None, Meta(description="The model that it pointed at before.")]
+    history: Annotated[list[AliasTarget], Meta(description="Newest first, at most 100.")]
+    warnings: list[str] = []
+
+
+class AliasList(msgspec.Struct, frozen=True, kw_only=True):
+    """All aliases, by name."""
+
+    aliases: list[AliasDocument]
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """The class of one row, and the probability of each class."""
 
@@ -252,6 +284,7 @@ def label_name(label: Label) -> str:
 
 
 _training = msgspec.json.Decoder(TrainingRequest)
+_alias = msgspec.json.Decoder(AliasRequest)
 
 
 def read_training(body: bytes | bytearray) -> TrainingRequest:
@@ -264,8 +297,17 @@ def read_training(body: bytes | bytearray) -> TrainingRequest:
     InvalidRequest
         If a member is missing, unknown, out of range or of the wrong type.
     """
+    return _read(_training, body)
+
+
+def read_alias(body: bytes) -> AliasRequest:
+    """Read the body of `PUT /aliases/{alias}`; it raises what `read_training` does."""
+    return _read(_alias, body)
+
+
+def _read(decoder: "msgspec.json.Decoder[T]", body: bytes | bytearray) -> T:
     try:
-        return _training.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at ")
         pointer = _pointer(path)

@@ -24,14 +24,18 @@ from mlservice.errors import (
     UnsupportedMediaType,
 )
 from mlservice.settings import Settings, variable
-from mlservice.store import PIECE_BYTES, Changes, Models, Trainings
+from mlservice.store import PIECE_BYTES, Aliases, Changes, Models, Trainings
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
 MODELS = web.AppKey("models", Models)
+ALIASES = web.AppKey("aliases", Aliases)
 CHANGES = web.AppKey("changes", Changes)
 TRAININGS = web.AppKey("trainings", Trainings)
+
+# Whose models these are while there are no keys.
+TENANT = "anonymous"
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -112,6 +116,17 @@ def _from_aiohttp(
     return _render(MalformedRequest(f"The request must be valid HTTP: {error.reason}."), identity)
 
 
+async def named_model(request: web.Request) -> str:
+    """Return the id of the model that the path names, by its id or by an alias.
+
+    Raises
+    ------
+    ModelNotFound
+        If the name is neither.
+    """
+    return await request.app[ALIASES].resolve(request.match_info["id"])
+
+
 def check_media_type(request: web.Request, *allowed: str) -> None:
     """Refuse a body of a media type that the path does not read.
 
@@ -184,6 +199,20 @@ async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes
             del piece[:PIECE_BYTES]
     if piece:
         yield bytes(piece)
+
+
+async def read_small(request: web.Request) -> bytes:
+    """Return a body that has less than 1 MiB.
+
+    Raises
+    ------
+    BodyTooLarge
+        If it has more.
+    """
+    first = await anext(read_pieces(request, "training_body_bytes"), b"")
+    if len(first) == PIECE_BYTES:
+        raise BodyTooLarge(f"The body must have less than {PIECE_BYTES} bytes here, it has more.")
+    return first
 
 
 def _too_large(most: int, setting: str, found: str) -> BodyTooLarge:

@@ -108,6 +108,9 @@ def test_keys_of_the_table_are_those_of_scripts_and_python() -> None:
         keys.artifact("{id}"),
         keys.staged("{id}", 1),
         keys.models("{tenant}"),
+        keys.alias("{tenant}", "x"),
+        keys.history("{tenant}", "x"),
+        keys.aliases("{tenant}"),
     )
 
     table = set(re.findall(r"^``(mls:[a-z]+:?)", keys.__doc__ or "", re.MULTILINE))
@@ -123,6 +126,7 @@ def test_keys_of_python_are_those_of_the_scripts() -> None:
         "data_of": keys.data("{id}"),
         "artifact_of": keys.artifact("{id}"),
         "models_of": keys.models("{tenant}"),
+        "aliases_of": keys.aliases("{tenant}"),
     }
 
     for function, key in made.items():

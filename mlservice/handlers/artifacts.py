@@ -4,14 +4,14 @@ import hashlib
 
 from aiohttp import web
 
-from mlservice.wire import MODELS
+from mlservice.wire import MODELS, named_model
 
 MEDIA_TYPE = "application/vnd.mlservice.model+msgpack"
 
 
 async def download(request: web.Request) -> web.Response:
     """Return a model's stored form, the file that `mlservice.load` reads."""
-    model_id = request.match_info["id"]
+    model_id = await named_model(request)
     artifact = await request.app[MODELS].load(model_id)
     # A stored model never changes: its digest names it for ever.
     etag = f'"{hashlib.sha256(artifact).hexdigest()}"'

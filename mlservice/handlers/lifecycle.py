@@ -16,15 +16,15 @@ from mlservice.wire import (
     JSON,
     MODELS,
     SETTINGS,
+    TENANT,
     applied,
     check_media_type,
+    named_model,
     preferred_wait,
     read_pieces,
     respond,
 )
 
-# Whose models these are while there are no keys.
-TENANT = "anonymous"
 LISTED, MOST_LISTED = 50, 500
 
 
@@ -70,7 +70,7 @@ def _sent(request: web.Request, first: bytes) -> Sent:
 
 async def describe(request: web.Request) -> web.Response:
     """Describe a model: what was asked for, how far it is, and what was learnt."""
-    record = await request.app[MODELS].record(request.match_info["id"])
+    record = await request.app[MODELS].record(await named_model(request))
     wait_s = preferred_wait(request)
     if wait_s is not None:
         record = await request.app[CHANGES].until_ended(record, wait_s)
@@ -114,13 +114,13 @@ def _wrong_parameter(name: str, text: str) -> InvalidParameter:
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a training, queued or under way."""
-    record = await request.app[MODELS].cancel(request.match_info["id"])
+    record = await request.app[MODELS].cancel(await named_model(request))
     return respond(record.document(), status=202)
 
 
 async def delete(request: web.Request) -> web.Response:
     """Delete a model; a training of it stops."""
-    model_id = request.match_info["id"]
+    model_id = await named_model(request)
     await request.app[MODELS].delete(model_id)
     request.app[CACHE].drop(model_id)
     return web.Response(status=204)

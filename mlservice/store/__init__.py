@@ -1,5 +1,6 @@
 """Models, datasets and trainings in Redis: every key name and every atomic step."""
 
+from mlservice.store.aliases import Alias, Aliases
 from mlservice.store.changes import Changes
 from mlservice.store.link import Link, open_pool, open_redis
 from mlservice.store.models import PIECE_BYTES, Models
@@ -8,6 +9,8 @@ from mlservice.store.trainings import Trainings, arq_timeout_s, keep_swept
 
 __all__ = [
     "PIECE_BYTES",
+    "Alias",
+    "Aliases",
     "Changes",
     "Link",
     "Models",

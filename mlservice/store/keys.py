@@ -1,21 +1,25 @@
 """Every key of the store that Python names; the scripts' prelude has the same.
 
-===========================  =======  ==========================================
-``mls:model:{id}``           hash     the record: the truth about a model
-``mls:data:{id}``            list     the request's body, in pieces
-``mls:artifact:{id}``        list     the stored model, in pieces
-``mls:staged:{id}:{n}``      list     an attempt's artifact before its commit
-``mls:open``                 zset     queued or training, by creation
-``mls:open:{tenant}``        zset     the same of one tenant
-``mls:models:{tenant}``      zset     all of one tenant, by sequence number
-``mls:leases``               zset     training, by the end of its lease
-``mls:deadlines``            zset     queued, by when it has waited too long
-``mls:expiries``             zset     failed or cancelled, by when its record goes
-``mls:sequence``             string   counter of models
-``mls:workers``              zset     workers, by when they were last seen
-``mls:changes``              channel  ids of models that changed
-``arq:…``                             arq's own: queue, job, in-progress, retry
-===========================  =======  ==========================================
+===============================  =======  ============================================
+``mls:model:{id}``               hash     the record: the truth about a model
+``mls:data:{id}``                list     the request's body, in pieces
+``mls:artifact:{id}``            list     the stored model, in pieces
+``mls:staged:{id}:{n}``          list     an attempt's artifact before its commit
+``mls:open``                     zset     queued or training, by creation
+``mls:open:{tenant}``            zset     the same of one tenant
+``mls:models:{tenant}``          zset     all of one tenant, by sequence number
+``mls:leases``                   zset     training, by the end of its lease
+``mls:deadlines``                zset     queued, by when it has waited too long
+``mls:expiries``                 zset     failed or cancelled, by when its record goes
+``mls:alias:{tenant}:{name}``    hash     a model's name: its id, and a revision
+``mls:history:{tenant}:{name}``  list     what the alias pointed at, newest first
+``mls:aliases:{tenant}``         set      names of all of one tenant's aliases
+``mls:aliased:{id}``             set      names of the aliases that point at a model
+``mls:sequence``                 string   counter of models
+``mls:workers``                  zset     workers, by when they were last seen
+``mls:changes``                  channel  ids of models that changed
+``arq:…``                                 arq's own: queue, job, in-progress, retry
+===============================  =======  ============================================
 
 Times are milliseconds of the server's clock.
 """
@@ -47,3 +51,18 @@ def staged(model_id: str, attempt: int) -> str:
 def models(tenant: str) -> str:
     """Return the key of a tenant's list of models."""
     return f"mls:models:{tenant}"
+
+
+def alias(tenant: str, name: str) -> str:
+    """Return the key of an alias."""
+    return f"mls:alias:{tenant}:{name}"
+
+
+def history(tenant: str, name: str) -> str:
+    """Return the key of what an alias pointed at."""
+    return f"mls:history:{tenant}:{name}"
+
+
+def aliases(tenant: str) -> str:
+    """Return the key of a tenant's aliases' names."""
+    return f"mls:aliases:{tenant}"

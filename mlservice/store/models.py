@@ -5,6 +5,7 @@ from uuid import UUID
 
 from mlservice.errors import (
     BrokenModel,
+    ModelAliased,
     ModelEnded,
     ModelNotReady,
     Problem,
@@ -134,9 +135,12 @@ class Models:
         # Members and scores in turn.
         ids = [member.decode() for member in found[: 2 * limit : 2]]
         more = int(found[2 * limit - 1]) if len(found) > 2 * limit else None
+        return await self.records(ids), more
+
+    async def records(self, ids: list[str]) -> list[Record]:
+        """Return the records of those models that there are."""
         stored = await self._link.batch([("HGETALL", keys.record(each)) for each in ids])
-        # A model that was deleted between the two calls has no record any more.
-        return [Record.read(*pair) for pair in zip(ids, stored, strict=True) if pair[1]], more
+        return [Record.read(*pair) for pair in zip(ids, stored, strict=True) if pair[1]]
 
     async def delete(self, model_id: str) -> None:
         """Delete a model in any state; a training of it stops at its next renewal.
@@ -145,10 +149,15 @@ class Models:
         ------
         ModelNotFound
             If there is none.
+        ModelAliased
+            While an alias points at it.
         """
         check_id(model_id)
-        if not await self._link.script("delete", model_id, self._settings.queue_name):
+        deleted = await self._link.script("delete", model_id, self._settings.queue_name)
+        if deleted == 0:
             raise not_found(model_id)
+        if deleted < 0:
+            raise ModelAliased("No alias may point at a model that is deleted, one does.")
 
     async def cancel(self, model_id: str) -> Record:
         """End a training as cancelled; a fit of it stops at its worker's next renewal.
@@ -198,7 +207,7 @@ class Models:
         )
         record = Record.read(model_id, stored)
         if record.state != "ready":
-            raise not_ready(record)
+            raise not_ready(record.state)
         artifact = b"".join(pieces)
         if hashlib.sha256(artifact).hexdigest() != record.sha256:
             raise BrokenModel("The stored model must have the digest of its record, it has not.")
@@ -221,13 +230,13 @@ def check_id(model_id: str) -> None:
         raise not_found(model_id)
 
 
-def not_ready(record: Record) -> ModelNotReady:
+def not_ready(state: str) -> ModelNotReady:
     """Return the error for a model that is asked to predict too early, or never can."""
-    waiting = record.state in ("queued", "training")
+    waiting = state in ("queued", "training")
     return ModelNotReady(
-        f"The model must be ready to predict, it is {record.state}.",
+        f"The model must be ready to predict, it is {state}.",
         headers={"Retry-After": str(WAITING_RETRY_S)} if waiting else {},
-        members={"state": record.state},
+        members={"state": state},
     )
 
 

@@ -75,9 +75,9 @@ class Record:
             id=self.id,
             name=self.name,
             state=self.state,
-            created_at=_time(self.created_ms),
-            started_at=None if self.started_ms is None else _time(self.started_ms),
-            finished_at=None if self.finished_ms is None else _time(self.finished_ms),
+            created_at=time_of(self.created_ms),
+            started_at=None if self.started_ms is None else time_of(self.started_ms),
+            finished_at=None if self.finished_ms is None else time_of(self.finished_ms),
             attempts=self.attempt,
             links=Links(self=f"/models/{self.id}"),
         )
@@ -94,6 +94,7 @@ def not_found(model_id: str) -> ModelNotFound:
     return ModelNotFound(f"There must be a model {model_id[:64]!r}, there is none.")
 
 
-def _time(milliseconds: int) -> str:
+def time_of(milliseconds: int) -> str:
+    """Return a moment as RFC 3339 writes it, in UTC."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

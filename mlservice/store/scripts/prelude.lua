@@ -14,6 +14,10 @@ local function artifact_of(id) return 'mls:artifact:' .. id end
 local function staged_of(id, attempt) return 'mls:staged:' .. id .. ':' .. attempt end
 local function open_of(tenant) return 'mls:open:' .. tenant end
 local function models_of(tenant) return 'mls:models:' .. tenant end
+local function alias_of(tenant, alias) return 'mls:alias:' .. tenant .. ':' .. alias end
+local function history_of(tenant, alias) return 'mls:history:' .. tenant .. ':' .. alias end
+local function aliases_of(tenant) return 'mls:aliases:' .. tenant end
+local function aliases_at(id) return 'mls:aliased:' .. id end
 
 local function overdue(set, id)
   local due = redis.call('ZSCORE', set, id)

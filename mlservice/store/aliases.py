@@ -1,0 +1,201 @@
+"""Names that point at models and can be moved from one to another.
+
+A process keeps where an alias points for a second, so that predictions by an
+alias cost no round trip each; while the store is away it keeps that longer.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from mlservice.errors import AliasMoved, AliasNotFound, InvalidAlias, StoreUnavailable
+from mlservice.store import keys
+from mlservice.store.link import Link
+from mlservice.store.models import not_ready
+from mlservice.store.records import not_found, time_of
+
+FRESH_S = 1.0
+MOST_KEPT = 10_000
+MOST_HISTORY = 100
+_is_alias = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}").fullmatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alias:
+    """Where an alias points, and where it did before.
+
+    Attributes
+    ----------
+    revision : int
+        Grows with each move; the alias's `ETag`.
+    targets : list of (model_id, moved_at)
+        Newest first; the first is where it points.
+    """
+
+    name: str
+    revision: int
+    targets: list[tuple[str, str]]
+
+    @property
+    def model_id(self) -> str:
+        """The model that it points at."""
+        return self.targets[0][0]
+
+
+def is_id(name: str) -> bool:
+    """Tell whether a name is a UUID, as models' ids are and no alias is."""
+    try:
+        return len(name) == 36 and str(UUID(name)) == name.lower()
+    except ValueError:
+        return False
+
+
+class Aliases:
+    """One tenant's aliases.
+
+    Parameters
+    ----------
+    link : Link
+        The store.
+    tenant : str
+        Whose aliases they are.
+    clock : callable
+        Seconds that only grow.
+    """
+
+    def __init__(
+        self, link: Link, tenant: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._link = link
+        self._tenant = tenant
+        self._clock = clock
+        self._kept: dict[str, tuple[str, float]] = {}
+
+    async def resolve(self, name: str) -> str:
+        """Return the id of the model that an id or an alias means.
+
+        Raises
+        ------
+        ModelNotFound
+            If the name is neither an id nor an alias.
+        """
+        if is_id(name):
+            return name
+        if not _is_alias(name):
+            raise not_found(name)
+        kept = self._kept.get(name)
+        if kept and self._clock() - kept[1] < FRESH_S:
+            return kept[0]
+        try:
+            return await self._look_up(name)
+        except StoreUnavailable:
+            if kept:
+                return kept[0]
+            raise
+
+    async def _look_up(self, name: str) -> str:
+        begun = self._clock()
+        model = await self._link.call("HGET", keys.alias(self._tenant, name), "model")
+        self._kept.pop(name, None)
+        if model is None:
+            raise not_found(name)
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        model_id: str = model.decode()
+        self._kept[name] = model_id, begun
+        return model_id
+
+    async def move(self, name: str, model_id: str, *, revision: str = "") -> Alias:
+        """Point an alias at a ready model in one step.
+
+        Parameters
+        ----------
+        revision : str
+            The revision that the alias must have, "0" for none yet; empty: any.
+
+        Raises
+        ------
+        InvalidAlias
+            If the name is not one that an alias can have.
+        ModelNotFound, ModelNotReady
+            If there is no such model, or it cannot predict.
+        AliasMoved
+            If the alias has another revision.
+        """
+        check_name(name)
+        answer, _ = await self._link.script(
+            "alias", self._tenant, name, model_id, revision, MOST_HISTORY
+        )
+        self._kept.pop(name, None)
+        if answer == b"moved":
+            raise AliasMoved(f"The alias must have revision {revision}, it has been moved since.")
+        if answer == b"absent":
+            raise not_found(model_id)
+        if answer != b"ok":
+            raise not_ready(answer.decode())
+        return await self.get(name)
+
+    async def get(self, name: str) -> Alias:
+        """Return where an alias points, and its history.
+
+        Raises
+        ------
+        AliasNotFound
+            If there is none.
+        """
+        revision, history = await self._link.batch(
+            [
+                ("HGET", keys.alias(self._tenant, name), "revision"),
+                ("LRANGE", keys.history(self._tenant, name), 0, -1),
+            ]
+        )
+        if revision is None:
+            raise AliasNotFound(f"There must be an alias {name[:64]!r}, there is none.")
+        targets = [target.decode().split() for target in history]
+        return Alias(
+            name=name,
+            revision=int(revision),
+            targets=[(model_id, time_of(int(moved))) for model_id, moved in targets],
+        )
+
+    async def all(self) -> list[Alias]:
+        """Return every alias, by name."""
+        names = sorted(
+            name.decode() for name in await self._link.call("SMEMBERS", keys.aliases(self._tenant))
+        )
+        found = []
+        for name in names:
+            try:
+                found.append(await self.get(name))
+            except AliasNotFound:
+                continue  # It was removed between the two calls.
+        return found
+
+    async def remove(self, name: str) -> None:
+        """Remove an alias; the model that it pointed at stays.
+
+        Raises
+        ------
+        AliasNotFound
+            If there is none.
+        """
+        self._kept.pop(name, None)
+        if not await self._link.script("unalias", self._tenant, name):
+            raise AliasNotFound(f"There must be an alias {name[:64]!r}, there is none.")
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be an alias.
+
+    Raises
+    ------
+    InvalidAlias
+        If it is not.
+    """
+    if not _is_alias(name) or is_id(name):
+        raise InvalidAlias(
+            "An alias must be 1 to 64 of a-z, 0-9, point, dash and underline, begin with a "
+            f"letter or digit, and not be a UUID; it is {name[:80]!r}."
+        )
