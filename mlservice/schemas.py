@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from mlservice.errors import Fault, InvalidRequest, MalformedJson
 from mlservice.evaluation import Evaluation, Measured
+from mlservice.inference import Estimate, Likelihood
 
 T = TypeVar("T")
 
@@ -160,6 +161,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing | None = None
     evaluation: Evaluation | None = None
     metrics: Measured | None = None
+    inference: dict[str, dict[str, Estimate]] | None = None
+    likelihood: Likelihood | None = None
     coefficients: dict[str, dict[str, float]] | None = None
     intercept: dict[str, float] | None = None
     n_iter: list[int] | None = None
@@ -187,6 +190,8 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing | None
     evaluation: Evaluation | None
     metrics: Measured | None
+    inference: dict[str, dict[str, Estimate]] | None
+    likelihood: Likelihood | None
     coefficients: dict[str, dict[str, float]] | None
     intercept: dict[str, float] | None
     n_iter: list[int] | None

@@ -16,7 +16,6 @@ from sklearn.linear_model import LogisticRegression
 from mlservice import __version__
 from mlservice.dataset import Dataset
 from mlservice.errors import NumericalFailure
-from mlservice.evaluation import Measured
 from mlservice.intake import check, unwrap
 from mlservice.model import Model
 from mlservice.preparation import Preparation
@@ -25,6 +24,7 @@ from mlservice.scoring import estimator
 from mlservice.settings import Settings
 from mlservice.splits import Rows
 from workers.evaluation import Predictor, evaluate
+from workers.inference import infer
 
 # A document with more would be megabytes; the artifact has them all.
 MOST_COEFFICIENTS_TOLD = 100_000
@@ -63,9 +63,9 @@ def train(stored: bytes | bytearray, limits: Settings) -> Trained:
     if isinstance(sent.body, bytearray):
         # The caller still holds it, and the fit needs the memory.
         sent.body.clear()
-    kept, told, measured = _fit_and_measure(dataset)
+    kept, told, found = _fit_and_measure(dataset)
     model = _model(dataset, kept)
-    described = msgspec.structs.replace(_describe(dataset, model, told), metrics=measured)
+    described = msgspec.structs.replace(_describe(dataset, model, told), **found)
     return Trained(model=model, description=described, name=request.name)
 
 
@@ -77,13 +77,20 @@ class Fitted:
     estimator: LogisticRegression
 
 
-def _fit_and_measure(dataset: Dataset) -> tuple[Fitted, list[FitWarning], Measured]:
+def _fit_and_measure(dataset: Dataset) -> tuple[Fitted, list[FitWarning], dict[str, Any]]:
+    """Return the model that is kept, warnings, and the description's members about its worth."""
     part, refit = dataset.splits.hold_out(), dataset.splits.evaluation.refit
     taken = dataset if part is None or refit else dataset.take(part[0])
     estimator, told = fit(taken)
     kept = Fitted(preparation=taken.preparation, estimator=estimator)
     predict = fit_rows(dataset, part[0]) if part and refit else _predictor(dataset, kept)
-    return kept, told, evaluate(dataset, part, predict, fit_rows)
+    inferred, why_not = infer(taken, estimator) if _has_converged(told) else (None, [])
+    found = {
+        "metrics": evaluate(dataset, part, predict, fit_rows),
+        "inference": inferred and inferred.estimates,
+        "likelihood": inferred and inferred.likelihood,
+    }
+    return kept, [*told, *why_not], found
 
 
 def fit_rows(dataset: Dataset, rows: Rows) -> Predictor:
@@ -163,6 +170,10 @@ def _told(caught: warnings.WarningMessage, fitted: LogisticRegression) -> FitWar
     return FitWarning(code="solver", detail=str(caught.message)[:300])
 
 
+def _has_converged(told: list[FitWarning]) -> bool:
+    return not any(each.code == "not-converged" for each in told)
+
+
 def _not_converged(fitted: LogisticRegression) -> FitWarning:
     return FitWarning(
         code="not-converged",
@@ -230,7 +241,7 @@ def _describe(dataset: Dataset, model: Model, told: list[FitWarning]) -> Descrip
         coefficients=coefficients,
         intercept=dict(zip(names, intercept.tolist(), strict=True)),
         n_iter=list(model.n_iter),
-        converged=not any(each.code == "not-converged" for each in told),
+        converged=_has_converged(told),
         warnings=[*dataset.splits.told, *told],
         provenance=model.provenance,
     )

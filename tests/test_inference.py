@@ -1,0 +1,219 @@
+"""How sure coefficients are: statsmodels' numbers."""
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit
+
+from mlservice.schemas import Description
+from mlservice.settings import Settings
+from tests.support import Client, create, get, iris_columns, work
+from workers.inference import MOST_PROGRAMME, Design, infer_from
+from workers.training import train
+
+EXACT = {"C": None, "solver": "newton-cholesky", "tol": 1e-10, "max_iter": 200}
+
+
+def describe(data: Any, *, target: str = "y", **params: Any) -> Description:
+    """Train without a penalty, to the optimum unless told otherwise."""
+    body = {"data": data, "target": target, "params": EXACT | params}
+    return train(json.dumps(body).encode(), Settings()).description
+
+
+def codes(described: Description) -> list[str]:
+    """Return the codes of the warnings."""
+    return [warning.code for warning in described.warnings if warning.code != "no-test-part"]
+
+
+def spector() -> tuple[Any, Any]:
+    """Return grades and a teaching method, two classes."""
+    data = sm.datasets.spector.load_pandas()
+    return data.exog, data.endog.astype(int)
+
+
+def fair() -> tuple[Any, Any]:
+    """Return 6,366 answers to a survey, two classes."""
+    data = sm.datasets.fair.load_pandas()
+    return data.exog, (data.endog > 0).astype(int)
+
+
+def anes96() -> tuple[Any, Any]:
+    """Return an election study, seven classes."""
+    data = sm.datasets.anes96.load_pandas()
+    return data.exog, data.endog.astype(int)
+
+
+@pytest.mark.parametrize("load", [spector, fair, anes96])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_inference_is_statsmodels(load: Any, fit_intercept: bool) -> None:
+    """Estimates, errors, tests, intervals and likelihoods are those of `Logit` and `MNLogit`."""
+    X, y = load()
+    exog = sm.add_constant(X) if fit_intercept else X
+    oracle = sm.MNLogit(y, exog).fit(disp=False, method="newton", maxiter=100)
+
+    described = describe({**X.to_dict("list"), "y": y.tolist()}, fit_intercept=fit_intercept)
+
+    assert codes(described) == []
+    assert described.inference
+    assert list(described.inference) == [str(label) for label in sorted(set(y))[1:]]
+    found = list(described.inference.values())
+    names = [("intercept" if name == "const" else name) for name in exog.columns]
+    intervals = np.asarray(oracle.conf_int()).reshape(len(found), len(names), 2)
+    for member, expected in {
+        "estimate": oracle.params.to_numpy().T,
+        "std_error": oracle.bse.to_numpy().T,
+        "z": oracle.tvalues.to_numpy().T,
+        "p_value": oracle.pvalues.to_numpy().T,
+        "ci_low": intervals[:, :, 0],
+        "ci_high": intervals[:, :, 1],
+        "odds_ratio": np.exp(oracle.params.to_numpy().T),
+    }.items():
+        numbers = [[getattr(by[name], member) for name in names] for by in found]
+        assert np.array(numbers) == pytest.approx(expected, rel=1e-4, abs=1e-9), member
+
+
+@pytest.mark.parametrize("load", [spector, fair, anes96])
+def test_likelihood_is_statsmodels(load: Any) -> None:
+    """Log-likelihood, AIC, BIC and pseudo R2 are statsmodels'."""
+    X, y = load()
+    oracle = sm.MNLogit(y, sm.add_constant(X)).fit(disp=False, method="newton", maxiter=100)
+
+    found = describe({**X.to_dict("list"), "y": y.tolist()}).likelihood
+
+    assert found
+    assert found.log_likelihood == pytest.approx(oracle.llf)
+    assert found.deviance == pytest.approx(-2 * oracle.llf)
+    assert found.null_deviance == pytest.approx(-2 * oracle.llnull)
+    assert found.aic == pytest.approx(oracle.aic)
+    assert found.bic == pytest.approx(oracle.bic)
+    assert found.pseudo_r2 == pytest.approx(oracle.prsquared)
+
+
+def random_table(*, rows: int = 200) -> dict[str, list[Any]]:
+    """Return two columns and a target that overlaps along both."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(rows, 2))
+    y = (random.random(rows) < expit(X @ [1.0, -0.5])).astype(int)
+    return {"a": X[:, 0].tolist(), "b": X[:, 1].tolist(), "y": y.tolist()}
+
+
+def test_rows_that_overlap_are_not_called_separated() -> None:
+    """The checks below fail for tables that are well."""
+    described = describe(random_table())
+
+    assert codes(described) == []
+    assert described.inference
+
+
+@pytest.mark.parametrize("target", ["all", "some", "one class of three"])
+def test_separation_is_said_in_words(target: str) -> None:
+    """Where columns tell the class, in all rows or some, no huge numbers are returned."""
+    data = random_table()
+    if target == "all":
+        data["y"] = [int(a > 0) for a in data["a"]]
+    elif target == "some":
+        data["b"] = [float(y and i % 3 == 0) for i, y in enumerate(data["y"])]
+    else:
+        data["y"] = [2 if a > 1 else y for a, y in zip(data["a"], data["y"], strict=True)]
+
+    described = describe(data, solver="lbfgs", tol=1e-3, max_iter=10_000)
+
+    assert (described.inference, described.likelihood) == (None, None)
+    assert codes(described) == ["separation"]
+
+
+def test_iris_is_separated() -> None:
+    """Setosa is told from the others by any petal."""
+    described = describe(iris_columns(), target="species", tol=1e-3, max_iter=10_000)
+
+    assert "separation" in codes(described)
+
+
+@pytest.mark.parametrize(
+    ("name", "dependent"), [("constant", [3.0] * 200), ("double", None), ("zero", [0.0] * 200)]
+)
+def test_columns_that_follow_from_others_are_named(name: str, dependent: Any) -> None:
+    """Rank deficiency is a warning that names columns."""
+    data = random_table()
+    data = {name: dependent or [2 * a for a in data["a"]], **data}
+
+    described = describe(data, solver="lbfgs", tol=1e-6)
+
+    assert described.inference is None
+    [warning] = [each for each in described.warnings if each.code == "rank-deficient"]
+    assert (
+        f"'{name}'" in warning.detail or "'a'" in warning.detail or "'intercept'" in warning.detail
+    )
+
+
+def test_fewer_rows_than_columns_are_rank_deficient() -> None:
+    """A table that is wider than long has no unique coefficients."""
+    random = np.random.default_rng(0)
+    data: dict[str, list[Any]] = {f"x{i}": random.normal(size=4).tolist() for i in range(5)}
+
+    assert "rank-deficient" in codes(describe({**data, "y": [0, 1, 1, 0]}, solver="lbfgs"))
+
+
+def test_standardised_columns_are_told_in_the_units_of_the_input() -> None:
+    """Without a penalty, the scale of the columns changes nothing."""
+    data = random_table()
+    body = {"data": data, "target": "y", "params": EXACT, "preprocessing": {"scale": "standard"}}
+
+    scaled = train(json.dumps(body).encode(), Settings()).description
+
+    plain = describe(data)
+    assert scaled.inference
+    assert plain.inference
+    for column, expected in plain.inference["1"].items():
+        found = msgspec.structs.astuple(scaled.inference["1"][column])
+        assert found == pytest.approx(msgspec.structs.astuple(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(("slope", "said"), [(1.0, ["separation"]), (-1.0, [])])
+def test_large_table_separated_in_all_rows_is_noticed(slope: float, said: list[str]) -> None:
+    """Beyond the size of a linear programme, a fit that is right in each row is separated."""
+    X = np.random.default_rng(0).normal(size=(MOST_PROGRAMME + 1, 1))
+    y = (X[:, 0] > 0).astype(np.intp)
+    beta = np.array([[0.0], [slope]])
+
+    _, warnings = infer_from(Design(X=X, y=y, columns=["a"], names=["0", "1"], beta=beta))
+
+    assert [warning.code for warning in warnings] == said
+
+
+@pytest.mark.parametrize("params", [{"C": 1.0}, {"C": 1e6, "solver": "lbfgs"}])
+def test_penalised_fit_has_no_inference(params: dict[str, Any]) -> None:
+    """A penalty moves the coefficients, and nothing is said of them."""
+    described = describe(random_table(), **params)
+
+    assert (described.inference, described.likelihood) == (None, None)
+    assert codes(described) == []
+
+
+def test_weighted_fit_and_one_that_did_not_converge_have_no_inference() -> None:
+    """What is no maximum of the rows' likelihood has no standard errors."""
+    weighted = describe(random_table(), class_weight="balanced")
+    unfinished = describe(random_table(), solver="lbfgs", max_iter=1)
+
+    assert weighted.inference is unfinished.inference is None
+    assert (codes(weighted), codes(unfinished)) == (["no-inference"], ["not-converged"])
+
+
+async def test_document_has_the_inference(client: Client, settings: Settings) -> None:
+    """Class, column and the names that the API document gives."""
+    model_id = await create(client, {"data": random_table(), "target": "y", "params": EXACT})
+    await work(settings)
+
+    document = await get(client, f"/models/{model_id}")
+
+    a = document["inference"]["1"]["a"]
+    assert a.keys() == {
+        "estimate", "std_error", "z", "p_value", "ci_low", "ci_high", "odds_ratio"
+    }  # fmt: skip
+    assert a["estimate"] == document["coefficients"]["1"]["a"]
+    assert document["inference"]["1"].keys() == {"intercept", "a", "b"}
+    assert document["likelihood"]["parameters"] == 3

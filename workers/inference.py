@@ -1,0 +1,266 @@
+"""Standard errors and likelihoods of unpenalised fits, from the observed information.
+
+With more than two classes the softmax has one set of coefficients too many:
+those of the first class are taken as zero, and each estimate is the difference
+of a class's coefficient to the first class's. With two classes this is the
+model's own coefficient.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr
+from scipy.optimize import linprog
+from scipy.special import log_softmax, ndtr
+from sklearn.linear_model import LogisticRegression
+
+from mlservice.dataset import Dataset
+from mlservice.inference import Estimate, Inference, Likelihood
+from mlservice.schemas import FitWarning, label_name
+
+Matrix = NDArray[np.float64]
+MOST_PARAMETERS = 2_000
+MOST_DENSE = 10_000_000
+# A linear programme of this many numbers takes about a second; beyond, only the separation of
+# all rows is noticed.
+MOST_PROGRAMME = 1_000_000
+_Z95 = 1.959963984540054
+_RANK = 1e-10
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What an unpenalised estimator was fitted on.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_columns)
+        The constant column `intercept` first, where there is one.
+    y : ndarray of shape (n_samples,)
+        Position of each row's class.
+    columns : list of str
+        Names of the columns of `X`.
+    names : list of str
+        Names of the classes.
+    beta : ndarray of shape (n_classes, n_columns)
+        Coefficients, those of the first class zero.
+    """
+
+    X: Matrix
+    y: NDArray[np.intp]
+    columns: list[str]
+    names: list[str]
+    beta: Matrix
+
+    @classmethod
+    def of(cls, dataset: Dataset, fitted: LogisticRegression) -> "Design":
+        """Return what an estimator was fitted on, in the units of the input."""
+        means, scales = dataset.preparation.scales
+        X = dataset.X if isinstance(dataset.X, np.ndarray) else dataset.X.toarray()
+        columns = dataset.preparation.names
+        beta, intercept = dataset.preparation.in_units_of_input(fitted.coef_, fitted.intercept_)
+        if not dataset.preparation.is_identity:
+            X = X * scales + means
+        if fitted.fit_intercept:
+            X = np.column_stack([np.ones(len(X)), X])
+            columns = ["intercept", *columns]
+            beta = np.column_stack([intercept, beta])
+        if len(dataset.classes) == 2:
+            beta = np.vstack([np.zeros_like(beta), beta])
+        names = [label_name(label) for label in dataset.classes]
+        return cls(X=X, y=dataset.y, columns=columns, names=names, beta=beta - beta[0])
+
+
+def infer(
+    dataset: Dataset, fitted: LogisticRegression
+) -> tuple[Inference | None, list[FitWarning]]:
+    """Say how sure the coefficients of a converged fit are, where no penalty moves them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What was fitted on.
+    fitted : LogisticRegression
+        Converged.
+
+    Returns
+    -------
+    inference : Inference or None
+        None where it cannot be said, or the fit has a penalty.
+    warnings : list of FitWarning
+        Why it cannot be said.
+    """
+    if dataset.params["C"] is not None:
+        return None, []
+    if detail := _unfit(dataset):
+        return None, [FitWarning(code="no-inference", detail=detail)]
+    return infer_from(Design.of(dataset, fitted))
+
+
+def _unfit(dataset: Dataset) -> str | None:
+    """Return why nothing is said of a dataset's coefficients, or None."""
+    rows, columns = dataset.X.shape
+    if dataset.params["class_weight"] is not None:
+        return "Inference is left out: class_weight changes what a row counts."
+    if dataset.params["fit_intercept"] is False and dataset.preparation.scales[0].any():
+        return "Inference is left out: standardised columns have a mean, and there is no intercept."
+    if (len(dataset.classes) - 1) * (columns + 1) > MOST_PARAMETERS:
+        return f"Inference is given for at most {MOST_PARAMETERS} parameters."
+    if rows * columns > MOST_DENSE and not isinstance(dataset.X, np.ndarray):
+        return f"Inference is given for at most {MOST_DENSE} cells of one-hot columns."
+    return None
+
+
+def infer_from(design: Design) -> tuple[Inference | None, list[FitWarning]]:
+    """Say how sure the coefficients of a converged, unpenalised, unweighted fit are.
+
+    Parameters
+    ----------
+    design : Design
+        What was fitted on, and the coefficients at the optimum.
+
+    Returns
+    -------
+    inference : Inference or None
+        None where it cannot be said.
+    warnings : list of FitWarning
+        Why not.
+
+    References
+    ----------
+    K. Konis, "Linear programming algorithms for detecting separated data in
+    binary logistic regression models", Oxford, 2007.
+    """
+    if dependent := _dependent(design):
+        return None, [_rank_warning(dependent)]
+    if _is_separated(design):
+        return None, [_SEPARATED]
+    log_P = log_softmax(design.X @ design.beta.T, axis=1)
+    covariance = _covariance(design, np.exp(log_P))
+    if covariance is None:
+        return None, [_SEPARATED]
+    estimates = _estimates(design, np.sqrt(covariance.diagonal()))
+    return Inference(estimates=estimates, likelihood=_likelihood(design, log_P)), []
+
+
+_SEPARATED = FitWarning(
+    code="separation",
+    detail="Columns separate the classes, in all rows or in some, so that no finite coefficients "
+    "are best: those of the model grow with max_iter, and inference is left out. Take a penalty "
+    "(a C), or leave out the columns that tell the class.",
+)
+
+
+def _rank_warning(dependent: list[str]) -> FitWarning:
+    named = ", ".join(map(repr, dependent[:_MOST_NAMED]))
+    more = f" and {len(dependent) - _MOST_NAMED} more" if len(dependent) > _MOST_NAMED else ""
+    return FitWarning(
+        code="rank-deficient",
+        detail=f"Columns are constant or follow from others: {named}{more}. Without a penalty "
+        "their coefficients are arbitrary, and inference is left out; leave these columns out.",
+    )
+
+
+def _dependent(design: Design) -> list[str]:
+    """Return columns that are combinations of others."""
+    norms = np.linalg.norm(design.X, axis=0)
+    if len(design.X) < len(design.columns):
+        return design.columns[len(design.X) :]
+    scaled = design.X / np.where(norms > 0, norms, 1)
+    R, order = qr(np.linalg.qr(scaled, "r"), mode="r", pivoting=True)
+    small = np.abs(R.diagonal()) < _RANK * max(abs(R[0, 0]), 1)
+    return [design.columns[position] for position in order[small]]
+
+
+def _is_separated(design: Design) -> bool:
+    """Tell whether a direction exists along which the likelihood only grows."""
+    n, d = design.X.shape
+    k = len(design.names)
+    if n * (k - 1) * (k - 1) * d > MOST_PROGRAMME:
+        return bool(((design.X @ design.beta.T).argmax(axis=1) == design.y).all())
+    scaled = design.X / np.abs(design.X).max(axis=0)
+    rows = np.arange(n)
+    margins = []
+    for other in range(k):
+        there = rows[design.y != other]
+        block = np.zeros((len(there), k, d))
+        block[np.arange(len(there)), design.y[there]] += scaled[there]
+        block[:, other] -= scaled[there]
+        margins.append(block[:, 1:].reshape(len(there), -1))
+    A = np.vstack(margins)
+    found = linprog(
+        -A.sum(axis=0),
+        A_ub=-A,
+        b_ub=np.zeros(len(A)),
+        bounds=(-1, 1),
+        options={"time_limit": 10.0},
+    )
+    return bool(found.status == 0 and -found.fun > 1e-6)
+
+
+def _covariance(design: Design, P: Matrix) -> Matrix | None:
+    """Return the inverse of the observed information, None where it has none."""
+    k, d = design.beta.shape
+    information = np.empty((k - 1, d, k - 1, d))
+    for one in range(1, k):
+        for other in range(1, one + 1):
+            weight = P[:, one] * ((one == other) - P[:, other])
+            block = design.X.T @ (design.X * weight[:, None])
+            information[one - 1, :, other - 1] = block
+            information[other - 1, :, one - 1] = block.T
+    flat = information.reshape((k - 1) * d, -1)
+    scale = np.sqrt(flat.diagonal())
+    if not (scale > 0).all():
+        return None
+    try:
+        inverse = np.linalg.inv(flat / np.outer(scale, scale)) / np.outer(scale, scale)
+    except np.linalg.LinAlgError:
+        return None
+    usable = np.isfinite(inverse).all() and (inverse.diagonal() > 0).all()
+    return inverse if usable else None
+
+
+def _estimates(design: Design, errors: Matrix) -> dict[str, dict[str, Estimate]]:
+    by_class = errors.reshape(len(design.names) - 1, -1).tolist()
+    return {
+        name: {
+            column: _estimate(*each)
+            for column, *each in zip(design.columns, beta, errors_of, strict=True)
+        }
+        for name, beta, errors_of in zip(
+            design.names[1:], design.beta[1:].tolist(), by_class, strict=True
+        )
+    }
+
+
+def _estimate(estimate: float, std_error: float) -> Estimate:
+    z = estimate / std_error
+    return Estimate(
+        estimate=estimate,
+        std_error=std_error,
+        z=z,
+        p_value=2 * float(ndtr(-abs(z))),
+        ci_low=estimate - _Z95 * std_error,
+        ci_high=estimate + _Z95 * std_error,
+        odds_ratio=math.exp(estimate) if estimate < 709 else None,
+    )
+
+
+def _likelihood(design: Design, log_P: Matrix) -> Likelihood:
+    n = len(design.y)
+    counts = np.bincount(design.y)
+    best = float(log_P[np.arange(n), design.y].sum())
+    null = float(counts @ np.log(counts / n))
+    parameters = design.beta[1:].size
+    return Likelihood(
+        log_likelihood=best,
+        deviance=-2 * best,
+        null_deviance=-2 * null,
+        aic=2 * parameters - 2 * best,
+        bic=parameters * math.log(n) - 2 * best,
+        pseudo_r2=1 - best / null,
+        parameters=parameters,
+    )
