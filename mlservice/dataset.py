@@ -18,7 +18,15 @@ from mlservice.errors import Fault, InvalidTable, SingleClass, TableTooLarge
 from mlservice.kinds import check_name, kind_name, read_column
 from mlservice.params import resolve
 from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts, learn
-from mlservice.schemas import Description, Feature, Label, Preprocessing, TrainingRequest
+from mlservice.remarks import remarks
+from mlservice.schemas import (
+    Description,
+    Feature,
+    FitWarning,
+    Label,
+    Preprocessing,
+    TrainingRequest,
+)
 from mlservice.settings import Settings, variable
 from mlservice.splits import Splits, split, taken
 from mlservice.table import Faults, Table, from_json
@@ -79,6 +87,10 @@ class Dataset:
         """The features, with what was learnt of each."""
         return self.preparation.features
 
+    def remarks(self) -> list[FitWarning]:
+        """Return what is odd about the table."""
+        return remarks(self.columns, self.preparation, self.y, self.classes)
+
     def describe(self) -> Description:
         """Return what the request alone tells of its model."""
         return Description(
@@ -89,7 +101,7 @@ class Dataset:
             params=self.params,
             preprocessing=self.preprocessing,
             evaluation=self.splits.evaluation,
-            warnings=list(self.splits.told),
+            warnings=[*self.splits.told, *self.remarks()],
         )
 
     def digest(self) -> str:

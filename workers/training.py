@@ -235,13 +235,14 @@ def _describe(dataset: Dataset, model: Model, told: list[FitWarning]) -> Descrip
             name: dict(zip(columns, row, strict=True))
             for name, row in zip(names, coef.tolist(), strict=True)
         }
+    described = dataset.describe()
     return msgspec.structs.replace(
-        dataset.describe(),
+        described,
         features=list(model.features),
         coefficients=coefficients,
         intercept=dict(zip(names, intercept.tolist(), strict=True)),
         n_iter=list(model.n_iter),
         converged=_has_converged(told),
-        warnings=[*dataset.splits.told, *told],
+        warnings=[*described.warnings, *told],
         provenance=model.provenance,
     )
