@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 
 from mlservice import errors, openapi
 from mlservice.errors import Problem
-from mlservice.handlers import aliases, artifacts, lifecycle, operations, prediction
+from mlservice.handlers import aliases, artifacts, following, lifecycle, operations, prediction
 from mlservice.intake import JSON, MEDIA_TYPES
 from mlservice.openapi import Answer, Operation, Parameter
 from mlservice.schemas import (
@@ -181,6 +181,30 @@ ROUTES: tuple[Route, ...] = (
             )
         ],
         problems=_UNREADY,
+    ),
+    _route(
+        "GET",
+        "/models/{id}/events",
+        following.events,
+        parameters=[
+            _ID,
+            Parameter(
+                name="Last-Event-ID",
+                place="header",
+                description="The last event that was seen; those after it are sent.",
+                schema={"type": "string"},
+            ),
+        ],
+        answers=[
+            Answer(
+                status=200,
+                description="Events `state` and `progress`, ending with the last state.",
+                body=str,
+                media_type="text/event-stream",
+            ),
+            Answer(status=204, description="The last state has been seen."),
+        ],
+        problems=[errors.ModelNotFound, errors.StoreUnavailable],
     ),
     _route(
         "POST",

@@ -171,6 +171,14 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     provenance: dict[str, Any] | None = None
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a fit is; the solver lbfgs tells its iterations."""
+
+    phase: Literal["reading", "fitting", "evaluating", "storing"]
+    iteration: int | None = None
+    max_iter: int | None = None
+
+
 class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what was asked for, how far it is, and what was learnt."""
 
@@ -197,6 +205,7 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     n_iter: list[int] | None
     converged: bool | None
     warnings: list[FitWarning]
+    progress: Progress | None
     error: dict[str, Any] | None
     provenance: dict[str, Any] | None
 

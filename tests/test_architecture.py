@@ -107,6 +107,7 @@ def test_keys_of_the_table_are_those_of_scripts_and_python() -> None:
         keys.data("{id}"),
         keys.artifact("{id}"),
         keys.staged("{id}", 1),
+        keys.events("{id}"),
         keys.models("{tenant}"),
         keys.alias("{tenant}", "x"),
         keys.history("{tenant}", "x"),
@@ -125,6 +126,7 @@ def test_keys_of_python_are_those_of_the_scripts() -> None:
         "record_of": keys.record("{id}"),
         "data_of": keys.data("{id}"),
         "artifact_of": keys.artifact("{id}"),
+        "events_of": keys.events("{id}"),
         "models_of": keys.models("{tenant}"),
         "aliases_of": keys.aliases("{tenant}"),
     }

@@ -40,6 +40,7 @@ async def test_a_queued_training_that_is_cancelled_is_never_fitted(
     assert (await get(client, f"/models/{model_id}")) == document
     assert {key.decode() for key in redis.scan_iter()} == {
         f"mls:model:{model_id}",
+        f"mls:events:{model_id}",
         "mls:models:anonymous",
         "mls:expiries",
         "mls:sequence",
@@ -132,6 +133,7 @@ async def test_every_training_ends_in_the_state_that_was_asked_for(
     ready = {model_id for model_id in ids if wanted[model_id] == "ready"}
     assert {key.decode() for key in redis.scan_iter()} == {
         *(f"mls:model:{model_id}" for model_id in ids),
+        *(f"mls:events:{model_id}" for model_id in ids),
         *(f"mls:artifact:{model_id}" for model_id in ready),
         "mls:models:anonymous",
         "mls:expiries",

@@ -239,6 +239,7 @@ async def test_the_training_data_are_gone_when_the_training_has_ended(
     assert left == {
         f"mls:model:{model_id}",
         f"mls:artifact:{model_id}",
+        f"mls:events:{model_id}",
         "mls:models:anonymous",
         "mls:sequence",
     }

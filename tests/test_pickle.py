@@ -44,6 +44,7 @@ def _values(redis: "Redis") -> dict[str, list[bytes]]:
         b"list": lambda key: redis.lrange(key, 0, -1),
         b"hash": lambda key: list(redis.hgetall(key).values()),  # type: ignore[union-attr]
         b"zset": lambda key: redis.zrange(key, 0, -1),
+        b"stream": lambda key: [v for _, e in redis.xrange(key) for v in e.values()],  # type: ignore[union-attr]
         b"none": lambda _: [],
     }
     return {key.decode(): readers[redis.type(key)](key) for key in redis.scan_iter()}  # type: ignore[index]

@@ -129,6 +129,7 @@ async def test_a_model_is_committed_in_one_step(store: Store, redis: "Redis") ->
     assert _keys(redis) == {
         f"mls:model:{model_id}",
         f"mls:artifact:{model_id}",
+        f"mls:events:{model_id}",
         "mls:models:anonymous",
         "mls:sequence",
     }

@@ -2,7 +2,8 @@
 
 A frame is a 4-byte big-endian length and that many bytes. The parent sends
 the body in pieces and ends it with an empty frame; the child answers with one
-frame and exits. When the parent goes away, so does the child.
+frame and exits. Frames before that one tell its progress. When the parent goes
+away, so does the child.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 
 import msgpack
@@ -24,6 +26,7 @@ from workers.training import train
 
 LENGTH = struct.Struct(">I")
 _CPU_GRACE_S = 30
+_TELL_EVERY_S = 0.2
 
 
 def run(connection: socket.socket, settings: Settings) -> None:
@@ -31,14 +34,39 @@ def run(connection: socket.socket, settings: Settings) -> None:
     _limit(settings)
     pieces = list(_receive(connection))
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
-    answer = msgpack.packb(_train(pieces, settings))
-    connection.sendall(LENGTH.pack(len(answer)) + answer)
+    _send(connection, _train(pieces, settings, _Teller(connection)))
 
 
-def _train(pieces: list[bytes], settings: Settings) -> dict[str, object]:
+def _send(connection: socket.socket, value: dict[str, object]) -> None:
+    frame = msgpack.packb(value)
+    connection.sendall(LENGTH.pack(len(frame)) + frame)
+
+
+class _Teller:
+    """Sends progress: each phase, and at most five iterations a second."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._phase = ""
+        self._told = 0.0
+
+    def __call__(
+        self, phase: str, iteration: int | None = None, max_iter: int | None = None
+    ) -> None:
+        now = time.monotonic()
+        if phase == self._phase and now - self._told < _TELL_EVERY_S:
+            return
+        self._phase, self._told = phase, now
+        progress = {"phase": phase, "iteration": iteration, "max_iter": max_iter}
+        with contextlib.suppress(OSError):
+            _send(self._connection, {"progress": progress})
+
+
+def _train(pieces: list[bytes], settings: Settings, tell: _Teller) -> dict[str, object]:
     try:
+        tell("reading")
         # Joined here, since that too may need more memory than there is.
-        trained = train(_joined(pieces), settings)
+        trained = train(_joined(pieces), settings, tell)
     except Problem as problem:
         return _failed(problem)
     except MemoryError:
@@ -48,6 +76,7 @@ def _train(pieces: list[bytes], settings: Settings) -> dict[str, object]:
         # Its text could hold the client's data.
         name = type(error).__name__
         return _failed(InternalError(f"The service has a bug: {name} in the fit."))
+    tell("storing")
     return {
         "artifact": encode(trained.model),
         "description": msgspec.json.encode(trained.description),

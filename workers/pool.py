@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -20,6 +20,8 @@ import msgpack
 
 from mlservice.errors import TrainerKilled, TrainingProblem, TrainingTimeout
 from mlservice.settings import Settings
+
+Report = Callable[[dict[str, Any]], None]
 
 _LENGTH_BYTES = 4
 _MOST_ANSWER_BYTES = 1 << 30
@@ -49,8 +51,8 @@ class _Child:
         except ConnectionError:
             return False
 
-    async def exchange(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
-        """Send a body, and return the child's answer.
+    async def exchange(self, pieces: AsyncIterator[bytes], report: Report) -> dict[str, Any]:
+        """Send a body, report what comes of progress, and return the child's answer.
 
         Raises
         ------
@@ -63,11 +65,9 @@ class _Child:
                 writer.write(len(piece).to_bytes(_LENGTH_BYTES) + piece)
                 await writer.drain()
             writer.write(bytes(_LENGTH_BYTES))
-            length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
-            if length > _MOST_ANSWER_BYTES:
-                raise ConnectionError("a child's answer is too long")
-            answer: dict[str, Any] = msgpack.unpackb(await reader.readexactly(length))
-            return answer
+            while "progress" in (frame := await _receive(reader)):
+                report(frame["progress"])
+            return frame
         finally:
             # Not close, which would wait for a child that reads no more.
             writer.transport.abort()
@@ -80,6 +80,18 @@ class _Child:
         code = self.process.exitcode
         self.process.close()
         return code
+
+
+async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
+    length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
+    if length > _MOST_ANSWER_BYTES:
+        raise ConnectionError("a child's answer is too long")
+    frame: dict[str, Any] = msgpack.unpackb(await reader.readexactly(length))
+    return frame
+
+
+def _ignore(progress: dict[str, Any]) -> None:
+    """Report to nobody."""
 
 
 class Pool:
@@ -112,13 +124,15 @@ class Pool:
             self._spare = None
         await asyncio.gather(*self._ending)
 
-    async def run(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+    async def run(self, pieces: AsyncIterator[bytes], report: Report = _ignore) -> dict[str, Any]:
         """Fit one training in a child.
 
         Parameters
         ----------
         pieces : async iterator of bytes
             The request's body.
+        report : callable
+            Gets `phase`, `iteration` and `max_iter` as the fit goes on.
 
         Returns
         -------
@@ -135,7 +149,7 @@ class Pool:
         child = await self._take()
         try:
             async with asyncio.timeout(self._settings.training_timeout_s):
-                answer = await child.exchange(pieces)
+                answer = await child.exchange(pieces, report)
         except TimeoutError as error:
             await child.end()
             raise self._overran() from error

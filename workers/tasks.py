@@ -1,6 +1,7 @@
 """What arq runs: take the lease, keep it alive, fit in the pool, store once."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -15,6 +16,8 @@ from workers.pool import Pool
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.2
+_MOST_UNTOLD = 100
+_TELL_PATIENCE_S = 0.1
 _STOP_PATIENCE_S = 2.0
 
 
@@ -77,15 +80,29 @@ class Trainer:
 
     async def _fit(self, model_id: str, attempt: int) -> dict[str, Any] | None:
         """Return the fit's answer, or None when the attempt is no longer ours."""
-        fit = asyncio.create_task(self._pool.run(self._trainings.data(model_id)))
+        untold: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST_UNTOLD)
+        telling = asyncio.create_task(self._tell(model_id, attempt, untold))
+        fit = asyncio.create_task(self._pool.run(self._trainings.data(model_id), _into(untold)))
         try:
             while not (await asyncio.wait([fit], timeout=self._settings.renew_s))[0]:
                 if not await self._is_ours(model_id, attempt):
                     return None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(untold.join(), _TELL_PATIENCE_S)
             return fit.result()
         finally:
             fit.cancel()
-            await asyncio.wait([fit])
+            telling.cancel()
+            await asyncio.wait([fit, telling])
+
+    async def _tell(
+        self, model_id: str, attempt: int, untold: asyncio.Queue[dict[str, Any]]
+    ) -> None:
+        while True:
+            progress = await untold.get()
+            with contextlib.suppress(StoreUnavailable):
+                await self._trainings.progress(model_id, attempt, progress)
+            untold.task_done()
 
     async def _is_ours(self, model_id: str, attempt: int) -> bool:
         try:
@@ -114,6 +131,16 @@ class Trainer:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(_RETRY_S)
+
+
+def _into(untold: asyncio.Queue[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
+    """Return what puts progress into a queue, and leaves it out where the queue is full."""
+
+    def report(progress: dict[str, Any]) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            untold.put_nowait(progress)
+
+    return report
 
 
 async def train(ctx: dict[Any, Any], model_id: str, attempt: int) -> None:

@@ -25,6 +25,7 @@ from mlservice.settings import Settings
 from mlservice.splits import Rows
 from workers.evaluation import Predictor, evaluate
 from workers.inference import infer
+from workers.progress import Tell, follow, nobody
 
 # A document with more would be megabytes; the artifact has them all.
 MOST_COEFFICIENTS_TOLD = 100_000
@@ -41,7 +42,7 @@ class Trained:
     name: str | None
 
 
-def train(stored: bytes | bytearray, limits: Settings) -> Trained:
+def train(stored: bytes | bytearray, limits: Settings, tell: Tell = nobody) -> Trained:
     """Fit the model that a request asks for.
 
     Parameters
@@ -50,6 +51,8 @@ def train(stored: bytes | bytearray, limits: Settings) -> Trained:
         What `POST /models` took, as the store has it; see `intake`.
     limits : Settings
         Limits on the table.
+    tell : callable
+        Gets the phase, and the iteration and its limit where the solver has them.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def train(stored: bytes | bytearray, limits: Settings) -> Trained:
     if isinstance(sent.body, bytearray):
         # The caller still holds it, and the fit needs the memory.
         sent.body.clear()
-    kept, told, found = _fit_and_measure(dataset)
+    kept, told, found = _fit_and_measure(dataset, tell)
     model = _model(dataset, kept)
     described = msgspec.structs.replace(_describe(dataset, model, told), **found)
     return Trained(model=model, description=described, name=request.name)
@@ -77,11 +80,14 @@ class Fitted:
     estimator: LogisticRegression
 
 
-def _fit_and_measure(dataset: Dataset) -> tuple[Fitted, list[FitWarning], dict[str, Any]]:
+def _fit_and_measure(
+    dataset: Dataset, tell: Tell
+) -> tuple[Fitted, list[FitWarning], dict[str, Any]]:
     """Return the model that is kept, warnings, and the description's members about its worth."""
     part, refit = dataset.splits.hold_out(), dataset.splits.evaluation.refit
     taken = dataset if part is None or refit else dataset.take(part[0])
-    estimator, told = fit(taken)
+    estimator, told = fit(taken, tell)
+    tell("evaluating")
     kept = Fitted(preparation=taken.preparation, estimator=estimator)
     predict = fit_rows(dataset, part[0]) if part and refit else _predictor(dataset, kept)
     inferred, why_not = infer(taken, estimator) if _has_converged(told) else (None, [])
@@ -109,7 +115,7 @@ def _predictor(dataset: Dataset, fitted: Fitted) -> Predictor:
     return predict
 
 
-def fit(dataset: Dataset) -> tuple[LogisticRegression, list[FitWarning]]:
+def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list[FitWarning]]:
     """Fit scikit-learn's estimator, and put its warnings into words.
 
     Returns
@@ -130,6 +136,7 @@ def fit(dataset: Dataset) -> tuple[LogisticRegression, list[FitWarning]]:
         raise NumericalFailure(_NOT_FINITE)
     codes = {label_name(label): code for code, label in enumerate(dataset.classes)}
     unfitted = estimator(dataset.params, codes)
+    follow(unfitted, tell)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

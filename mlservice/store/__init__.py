@@ -2,6 +2,7 @@
 
 from mlservice.store.aliases import Alias, Aliases
 from mlservice.store.changes import Changes
+from mlservice.store.events import Event
 from mlservice.store.link import Link, open_pool, open_redis
 from mlservice.store.models import PIECE_BYTES, Models
 from mlservice.store.records import Record
@@ -12,6 +13,7 @@ __all__ = [
     "Alias",
     "Aliases",
     "Changes",
+    "Event",
     "Link",
     "Models",
     "Record",

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from mlservice.errors import StoreUnavailable
 from mlservice.store import keys
+from mlservice.store.events import Event
 from mlservice.store.link import Link
 from mlservice.store.models import Models
 from mlservice.store.records import Record
@@ -21,6 +22,7 @@ from mlservice.store.records import Record
 logger = logging.getLogger(__name__)
 
 READ_AGAIN_S = 1.0
+EVENTS_AT_ONCE = 200
 _RECONNECT_S = 0.5
 
 
@@ -57,6 +59,14 @@ class Changes:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
                 if message:
                     self._wake(message["data"].decode())
+
+    async def events(self, model_id: str, after: str = "") -> list[Event]:
+        """Return a model's next events, those after the one with the id `after`."""
+        start = f"({after}" if after else "-"
+        found = await self._link.call(
+            "XRANGE", keys.events(model_id), start, "+", "COUNT", EVENTS_AT_ONCE
+        )
+        return [Event.read(each) for each in found]
 
     def _wake(self, model_id: str) -> None:
         for watch in self._watches.get(model_id, ()):

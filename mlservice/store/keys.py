@@ -5,6 +5,7 @@
 ``mls:data:{id}``                list     the request's body, in pieces
 ``mls:artifact:{id}``            list     the stored model, in pieces
 ``mls:staged:{id}:{n}``          list     an attempt's artifact before its commit
+``mls:events:{id}``              stream   what happened, for readers that follow
 ``mls:open``                     zset     queued or training, by creation
 ``mls:open:{tenant}``            zset     the same of one tenant
 ``mls:models:{tenant}``          zset     all of one tenant, by sequence number
@@ -46,6 +47,11 @@ def artifact(model_id: str) -> str:
 def staged(model_id: str, attempt: int) -> str:
     """Return the key of an attempt's artifact before it is committed."""
     return f"mls:staged:{model_id}:{attempt}"
+
+
+def events(model_id: str) -> str:
+    """Return the key of a model's events."""
+    return f"mls:events:{model_id}"
 
 
 def models(tenant: str) -> str:

@@ -19,6 +19,8 @@ class Record:
         Where the model is in its life.
     description : bytes
         JSON object: what is known beside the members of `Summary`.
+    progress : bytes
+        JSON object: how far the fit is, or empty.
     error : bytes
         JSON problem document of a failed training, or empty.
     sha256 : str
@@ -34,6 +36,7 @@ class Record:
     attempt: int = 0
     started_ms: int | None = None
     finished_ms: int | None = None
+    progress: bytes = b""
     error: bytes = b""
     sha256: str = ""
 
@@ -60,6 +63,7 @@ class Record:
             started_ms=times.get("started"),
             finished_ms=times.get("finished"),
             description=fields["description"],
+            progress=fields.get("progress", b""),
             error=fields.get("error", b""),
             sha256=fields.get("sha256", b"").decode(),
         )
@@ -86,6 +90,7 @@ class Record:
         """Return the model's whole document as JSON."""
         # Spliced, not parsed: a description with many coefficients is megabytes.
         members = msgspec.json.encode(self.summary())[:-1] + b"," + self.description[1:-1]
+        members += b',"progress":' + (self.progress or b"null")
         return members + b',"error":' + (self.error or b"null") + b"}"
 
 

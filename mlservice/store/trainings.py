@@ -57,6 +57,10 @@ class Trainings:
             await self._link.script("renew", model_id, attempt, _ms(self._settings.lease_s))
         )
 
+    async def progress(self, model_id: str, attempt: int, progress: dict[str, object]) -> None:
+        """Note how far the attempt's fit is; what comes too late is left out."""
+        await self._link.script("progress", model_id, attempt, msgspec.json.encode(progress))
+
     async def data(self, model_id: str) -> AsyncIterator[bytes]:
         """Yield the training's body in pieces of at most 1 MiB."""
         index = 0

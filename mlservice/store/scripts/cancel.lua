@@ -11,6 +11,5 @@ release(id, ARGV[2])
 redis.call('UNLINK', staged_of(id, held[2]))
 redis.call('ZADD', EXPIRIES, now() + tonumber(ARGV[3]), id)
 redis.call('HSET', record_of(id), 'state', 'cancelled', 'finished', now())
-redis.call('HDEL', record_of(id), 'claimant')
-tell(id)
+tell_state(id)
 return 'ok'

@@ -12,5 +12,5 @@ redis.call('HSET', record_of(id),
   'state', 'training', 'attempt', attempt, 'claimant', ARGV[3], 'started', time)
 redis.call('ZADD', LEASES, time + tonumber(ARGV[4]), id)
 redis.call('ZREM', DEADLINES, id)
-tell(id)
+tell_state(id)
 return 'ok'

@@ -27,4 +27,5 @@ redis.call('ZADD', open_of(tenant), time, id)
 redis.call('ZADD', models_of(tenant), redis.call('INCR', 'mls:sequence'), id)
 redis.call('ZADD', DEADLINES, time + tonumber(ARGV[9]), id)
 enqueue(queue, ARGV[7], ARGV[8])
+tell_state(id)
 return {'ok', time}

@@ -10,6 +10,6 @@ if redis.call('EXISTS', aliases_at(id)) == 1 then return -1 end
 release(id, ARGV[2])
 redis.call('ZREM', models_of(held[1]), id)
 redis.call('ZREM', EXPIRIES, id)
-redis.call('UNLINK', record_of(id), artifact_of(id), staged_of(id, held[3]))
-tell(id)
+redis.call('UNLINK', record_of(id), artifact_of(id), events_of(id), staged_of(id, held[3]))
+redis.call('PUBLISH', 'mls:changes', id)
 return 1

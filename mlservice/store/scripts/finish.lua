@@ -24,6 +24,5 @@ redis.call('HSET', record_of(id), 'state', outcome, 'error', ARGV[6], 'sha256', 
   'finished', now())
 if ARGV[5] ~= '' then redis.call('HSET', record_of(id), 'description', ARGV[5]) end
 if ARGV[11] ~= '' then redis.call('HSET', record_of(id), 'name', ARGV[11]) end
-redis.call('HDEL', record_of(id), 'claimant')
-tell(id)
+tell_state(id)
 return 'ok'

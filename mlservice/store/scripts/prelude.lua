@@ -12,6 +12,7 @@ local function record_of(id) return 'mls:model:' .. id end
 local function data_of(id) return 'mls:data:' .. id end
 local function artifact_of(id) return 'mls:artifact:' .. id end
 local function staged_of(id, attempt) return 'mls:staged:' .. id .. ':' .. attempt end
+local function events_of(id) return 'mls:events:' .. id end
 local function open_of(tenant) return 'mls:open:' .. tenant end
 local function models_of(tenant) return 'mls:models:' .. tenant end
 local function alias_of(tenant, alias) return 'mls:alias:' .. tenant .. ':' .. alias end
@@ -36,13 +37,27 @@ local function dequeue(queue, entry)
   redis.call('DEL', 'arq:job:' .. entry, 'arq:in-progress:' .. entry, 'arq:retry:' .. entry)
 end
 
--- Wakes who waits for the model; whoever misses it reads the record again.
-local function tell(id) redis.call('PUBLISH', 'mls:changes', id) end
+-- Adds an event, and wakes who waits for the model; whoever misses that reads again.
+local function tell(id, kind, data)
+  redis.call('XADD', events_of(id), 'MAXLEN', '~', 1000, '*', 'kind', kind, 'data', data)
+  redis.call('PUBLISH', 'mls:changes', id)
+end
+
+-- Tells the state that a record has come to, which may be its last.
+local function tell_state(id)
+  local held = redis.call('HMGET', record_of(id), 'state', 'attempt')
+  tell(id, 'state', '{"state":"' .. held[1] .. '","attempts":' .. held[2] .. '}')
+  if held[1] ~= 'queued' and held[1] ~= 'training' then
+    -- 10 minutes, for readers that were cut off.
+    redis.call('PEXPIRE', events_of(id), 600000)
+  end
+end
 
 -- What a training holds while it is open: its data, its places in sets, its entry.
 local function release(id, queue)
   local held = redis.call('HMGET', record_of(id), 'tenant', 'state', 'attempt')
   redis.call('UNLINK', data_of(id))
+  redis.call('HDEL', record_of(id), 'claimant', 'progress')
   redis.call('ZREM', OPEN, id)
   redis.call('ZREM', open_of(held[1]), id)
   redis.call('ZREM', LEASES, id)

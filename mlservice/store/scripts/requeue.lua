@@ -13,8 +13,8 @@ elseif tonumber(attempt) >= tonumber(held[3]) then return 'exhausted' end
 redis.call('ZREM', LEASES, id)
 redis.call('ZADD', DEADLINES, now() + tonumber(ARGV[7]), id)
 redis.call('HSET', record_of(id), 'state', 'queued')
-redis.call('HDEL', record_of(id), 'claimant', 'started')
+redis.call('HDEL', record_of(id), 'claimant', 'started', 'progress')
 dequeue(queue, id .. ':' .. attempt)
 enqueue(queue, ARGV[5], ARGV[6])
-tell(id)
+tell_state(id)
 return 'ok'

@@ -1,0 +1,66 @@
+"""Progress of a fit, which changes nothing in it."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from mlservice.dataset import prepare
+from mlservice.schemas import read_training
+from mlservice.settings import Settings
+from tests.support import make_request
+from workers.training import fit, train
+
+
+class _Told:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, int | None, int | None]] = []
+
+    def __call__(
+        self, phase: str, iteration: int | None = None, max_iter: int | None = None
+    ) -> None:
+        self.all.append((phase, iteration, max_iter))
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"])
+@pytest.mark.parametrize("max_iter", [3, 500])
+def test_a_fit_that_is_followed_gives_the_same_coefficients(solver: str, max_iter: int) -> None:
+    """Bit for bit, with and without progress, and with the same warnings."""
+    body = make_request(params={"solver": solver, "max_iter": max_iter})
+    dataset = prepare(read_training(msgspec.json.encode(body)), Settings())
+
+    alone, said = fit(dataset)
+    followed, said_followed = fit(dataset, _Told())
+
+    assert np.array_equal(alone.coef_, followed.coef_)
+    assert np.array_equal(alone.intercept_, followed.intercept_)
+    assert said == said_followed
+
+
+def test_lbfgs_tells_each_iteration() -> None:
+    """Iterations are told one by one, from none to as many as it took."""
+    told = _Told()
+
+    trained = train(msgspec.json.encode(make_request()), Settings(), told)
+
+    done = trained.model.n_iter[0]
+    assert told.all == [
+        ("fitting", None, None),
+        *(("fitting", i, 1000) for i in range(done + 1)),
+        ("evaluating", None, None),
+    ]
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky", "sag", "saga"])
+def test_other_solvers_tell_their_phase(solver: str) -> None:
+    """There is no iteration to tell, and no warning of it."""
+    told = _Told()
+    body: dict[str, Any] = make_request(params={"solver": solver, "max_iter": 10_000})
+
+    trained = train(msgspec.json.encode(body), Settings(), told)
+
+    assert [phase for phase, *_ in told.all] == ["fitting", "evaluating"]
+    assert [each.code for each in trained.description.warnings] in ([], ["not-converged"])
