@@ -7,6 +7,7 @@ A worker gets it as the store has it: a header, which is one msgpack map of
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import msgpack
 import msgspec
@@ -21,11 +22,12 @@ from mlservice.errors import (
 )
 from mlservice.multipart import Part, read_parts
 from mlservice.query import read_options
-from mlservice.schemas import TrainingRequest, read_training
+from mlservice.schemas import TrainingRequest, check_members, read_training
 from mlservice.settings import Settings
-from mlservice.table import Table, from_csv, from_ndjson
+from mlservice.table import Table, from_csv, from_msgpack, from_ndjson
 
 JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
+MSGPACK = "application/msgpack"
 FORM = "multipart/form-data"
 DELIMITERS = ",;\t|:"
 _HEADER_BYTES = 1 << 16
@@ -119,9 +121,10 @@ def read(sent: Sent) -> tuple[TrainingRequest, Table | None]:
     if sent.media_type == FORM:
         sent = _open_form(sent)
     check_options(sent)
-    table = READERS[sent.media_type](sent)
+    table, members = READERS[sent.media_type](sent)
+    check_members(members)
     *_, last = table.columns
-    return read_options(_own(sent.options), target=last), table
+    return read_options(_own(sent.options), target=last, members=members), table
 
 
 def check_options(sent: Sent) -> None:
@@ -149,16 +152,17 @@ def _delimiter(options: Options) -> str:
     raise InvalidParameter(detail, errors=[Fault(parameter="delimiter", detail=detail)])
 
 
-def _csv(sent: Sent) -> Table:
-    return from_csv(sent.body, _delimiter(sent.options))
+# A table, and the options that the body has beside it.
+Reader = Callable[[Sent], tuple[Table, dict[str, Any]]]
 
 
-READERS: dict[str, Callable[[Sent], Table]] = {
-    CSV: _csv,
-    NDJSON: lambda sent: from_ndjson(sent.body),
+READERS: dict[str, Reader] = {
+    CSV: lambda sent: (from_csv(sent.body, _delimiter(sent.options)), {}),
+    NDJSON: lambda sent: (from_ndjson(sent.body), {}),
+    MSGPACK: lambda sent: from_msgpack(sent.body),
 }
 MEDIA_TYPES = (JSON, *READERS, FORM)
-_ENDINGS = {".csv": CSV, ".ndjson": NDJSON, ".jsonl": NDJSON}
+_ENDINGS = {".csv": CSV, ".ndjson": NDJSON, ".jsonl": NDJSON, ".msgpack": MSGPACK}
 
 
 def _open_form(sent: Sent) -> Sent:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -13,6 +14,7 @@ from mlservice.schemas import TrainingRequest
 
 _is_encoded = re.compile(r"([^%]|%[0-9A-Fa-f]{2})*").fullmatch
 _is_infinite = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE).fullmatch
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _unknown_field = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 
 
@@ -40,7 +42,9 @@ def _decode(text: str) -> str:
     return unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
 
 
-def read_options(pairs: Iterable[tuple[str, str]], *, target: str) -> TrainingRequest:
+def read_options(
+    pairs: Iterable[tuple[str, str]], *, target: str, members: Mapping[str, Any] = _NONE
+) -> TrainingRequest:
     """Read a training's options from dotted names, such as `params.C` and `0.5`.
 
     Parameters
@@ -50,6 +54,8 @@ def read_options(pairs: Iterable[tuple[str, str]], *, target: str) -> TrainingRe
         one that is a JSON list or object is read as that.
     target : str
         The column to predict if none is named.
+    members : mapping, optional
+        Options that the body has, checked by `schemas.check_members`.
 
     Returns
     -------
@@ -64,13 +70,14 @@ def read_options(pairs: Iterable[tuple[str, str]], *, target: str) -> TrainingRe
     faults: list[Fault] = []
     given: dict[str, str] = {}
     for name, text in pairs:
-        if name in given or name == "data":
-            must = "must stand once" if name in given else "must be the body"
+        top = name.partition(".")[0]
+        if name in given or top in members or top == "data":
+            must = "must be the body" if top == "data" else "must stand once"
             faults.append(Fault(parameter=name, detail=f"{name} {must}."))
-        given[name] = text
-    given.pop("data", None)
+        else:
+            given[name] = text
     while True:
-        document = {"target": target, **_nest(given), "data": {}}
+        document = {"target": target, **members, **_nest(given), "data": {}}
         try:
             request = msgspec.convert(document, TrainingRequest, strict=False)
         except msgspec.ValidationError as error:

@@ -323,17 +323,38 @@ def _read(decoder: "msgspec.json.Decoder[T]", body: bytes | bytearray) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        said, _, path = str(error).partition(" - at ")
-        pointer = _pointer(path)
-        where = pointer or "the top of the body"
-        raise InvalidRequest(
-            f"What was sent is wrong at {where}: {said}.",
-            errors=[Fault(pointer=pointer, detail=said)],
-        ) from error
+        raise _wrong_member(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedJson(f"The body must be JSON, it is not: {error}.") from error
     except RecursionError as error:
         raise MalformedJson("The body must not be nested this deeply.") from error
+
+
+def check_members(members: dict[str, Any]) -> None:
+    """Refuse options that stand beside a table which is not JSON.
+
+    Raises
+    ------
+    InvalidRequest
+        If a member is unknown, out of range or of the wrong type.
+    """
+    if "data" in members:
+        detail = "data must not stand beside another form of the table."
+        raise InvalidRequest(detail, errors=[Fault(pointer="/data", detail=detail)])
+    try:
+        msgspec.convert({"target": "", **members, "data": {}}, TrainingRequest)
+    except msgspec.ValidationError as error:
+        raise _wrong_member(error) from error
+
+
+def _wrong_member(error: msgspec.ValidationError) -> InvalidRequest:
+    said, _, path = str(error).partition(" - at ")
+    pointer = _pointer(path)
+    where = pointer or "the top of the body"
+    return InvalidRequest(
+        f"What was sent is wrong at {where}: {said}.",
+        errors=[Fault(pointer=pointer, detail=said)],
+    )
 
 
 def _pointer(path: str) -> str:

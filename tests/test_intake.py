@@ -6,13 +6,15 @@ import io
 import zlib
 from typing import Any
 
+import msgpack
 import msgspec
+import numpy as np
 import pytest
 from aiohttp import FormData
 from redis import Redis
 
 from mlservice.errors import InvalidTable
-from mlservice.intake import CSV, FORM, JSON, NDJSON, Sent, check, unwrap
+from mlservice.intake import CSV, FORM, JSON, MSGPACK, NDJSON, Sent, check, unwrap
 from mlservice.settings import Settings
 from mlservice.store import PIECE_BYTES
 from tests.support import Client, create, get, iris_columns, make_request, work
@@ -32,6 +34,17 @@ def to_ndjson(columns: dict[str, list[Any]]) -> bytes:
     """Write a table as records, one a line."""
     records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return msgspec.json.Encoder().encode_lines(records)
+
+
+def to_msgpack(columns: dict[str, list[Any]], **members: Any) -> bytes:
+    """Write a table as arrays and lists of text."""
+    packed = {
+        name: column
+        if isinstance(column[0], str)
+        else {"dtype": "<f8", "data": np.array(column, "<f8").tobytes()}
+        for name, column in columns.items()
+    }
+    return msgpack.packb({"columns": packed, **members})
 
 
 def form(
@@ -84,6 +97,7 @@ def bodies() -> list[tuple[bytes, dict[str, str]]]:
         (text, CSV_HEADERS),
         (text.replace(b"\r\n", b"\n"), {"Content-Type": "Text/CSV; Charset=UTF-8"}),
         (to_ndjson(iris_columns()), {"Content-Type": NDJSON}),
+        (to_msgpack(iris_columns()), {"Content-Type": MSGPACK}),
         form({"name": "iris"}, text),
         form({}, to_ndjson(iris_columns()), name="x.JSONL", media_type="application/octet-stream"),
         (gzip.compress(text), CSV_HEADERS | {"Content-Encoding": "gzip"}),
@@ -298,3 +312,18 @@ async def test_aiohttps_own_form_is_read(client: Client) -> None:
 
     async with client.post("/models", data=data) as response:
         assert response.status == 202
+
+
+async def test_options_stand_beside_a_packed_table(client: Client) -> None:
+    """msgpack has them as JSON has, and the query may have others."""
+    body = to_msgpack(iris_columns(), target="species", params={"C": 0.5}, name="iris")
+    headers = {"Content-Type": MSGPACK}
+
+    taken, document = await post(client, body, headers, "?evaluation.test_size=0")
+    twice, _ = await post(client, body, headers, "?target=species")
+    wrong, fault = await post(client, to_msgpack(iris_columns(), params={"C": "1"}), headers)
+    both, _ = await post(client, to_msgpack(iris_columns(), data={}), headers)
+
+    assert (taken, twice, wrong, both) == (202, 422, 422, 422)
+    assert (document["name"], document["params"]["C"]) == ("iris", 0.5)
+    assert fault["errors"][0]["pointer"] == "/params/C"

@@ -73,7 +73,7 @@ def test_values_are_of_the_type_that_their_member_declares(
         ("params=1", ["params"]),
         ("params.C.x=1", ["params.C"]),
         ("target=a&target=b", ["target"]),
-        ("data=1", ["data"]),
+        ("data=1&data.x=1", ["data", "data.x"]),
         ("=1", [""]),
         ("params.=1", ["params."]),
         ("params.class_weight.a=x", ["params.class_weight"]),
@@ -84,3 +84,15 @@ def test_values_are_of_the_type_that_their_member_declares(
 def test_all_that_is_wrong_is_told_at_once(query: str, parameters: list[str]) -> None:
     """Each name that is unknown, repeated, or has a wrong value is a fault of its own."""
     assert refused(query) == parameters
+
+
+def test_options_beside_the_table_count_and_may_not_stand_twice() -> None:
+    """A member of the body is an option like those of the query."""
+    members = {"target": "y", "params": {"C": 2.0}}
+
+    request = read_options([("name", "x")], target="last", members=members)
+    with pytest.raises(InvalidParameter) as problem:
+        read_options([("target", "x"), ("params.tol", "1")], target="last", members=members)
+
+    assert (request.target, request.name, request.params.C) == ("y", "x", 2.0)
+    assert [fault.parameter for fault in problem.value.errors] == ["target", "params.tol"]

@@ -9,5 +9,15 @@ from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
 from mlservice.table.delimited import from_csv
 from mlservice.table.forms import from_json
 from mlservice.table.lines import from_ndjson
+from mlservice.table.packed import from_msgpack
 
-__all__ = ["MOST_FAULTS", "Column", "Faults", "Table", "from_csv", "from_json", "from_ndjson"]
+__all__ = [
+    "MOST_FAULTS",
+    "Column",
+    "Faults",
+    "Table",
+    "from_csv",
+    "from_json",
+    "from_msgpack",
+    "from_ndjson",
+]
