@@ -58,6 +58,8 @@ class Dataset:
         The estimator's parameters, see `params.resolve`.
     splits : Splits
         Which rows are held out, and which make the folds.
+    is_automatic : bool
+        Whether the solver may be exchanged for another.
     """
 
     columns: Columns
@@ -69,6 +71,7 @@ class Dataset:
     classes: tuple[Label, ...]
     params: dict[str, Any]
     splits: Splits
+    is_automatic: bool = False
 
     def take(self, rows: NDArray[np.intp]) -> "Dataset":
         """Return what is fitted on some of the samples; its preparation knows no others."""
@@ -165,7 +168,8 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
         X=X,
         y=y,
         classes=classes,
-        params=resolve(request.params, list(classes)),
+        params=resolve(request.params, list(classes), shape=(X.shape[0], X.shape[1])),
+        is_automatic=request.params.solver == "auto",
         splits=split(request.evaluation, y, classes, parting),
     )
 

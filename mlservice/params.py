@@ -6,10 +6,11 @@ anything is queued, so that the client hears of it at once.
 
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from mlservice.errors import Fault, InvalidParams, escape
-from mlservice.schemas import Label, Params, label_name
+from mlservice.schemas import Label, Params, Solver, label_name
 
 _PENALTIES_OF: dict[str, set[str | None]] = {
     "lbfgs": {"l2", None},
@@ -21,7 +22,13 @@ _PENALTIES_OF: dict[str, set[str | None]] = {
 }
 
 
-def resolve(params: Params, labels: list[Label]) -> dict[str, Any]:
+# Work of a Newton step, rows times parameters squared: 0.1 s, and about 10 s.
+_AT_ONCE, _AFFORDABLE = 1e8, 1e11
+
+
+def resolve(
+    params: Params, labels: list[Label], *, shape: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
     """Turn a request's parameters into the estimator's, all checks done.
 
     Parameters
@@ -30,6 +37,8 @@ def resolve(params: Params, labels: list[Label]) -> dict[str, Any]:
         As the client sent them.
     labels : list of str, int or bool
         The classes of the target, sorted.
+    shape : pair of int
+        Rows and columns, for `solver` `auto`.
 
     Returns
     -------
@@ -49,12 +58,16 @@ def resolve(params: Params, labels: list[Label]) -> dict[str, Any]:
     scikit-learn 1.9, `LogisticRegression`, section "Parameters".
     """
     C, l1_ratio = _strength(params)
+    solver = params.solver
+    if solver == "auto":
+        solver = _pick(_name(C, l1_ratio), *shape, len(labels))
+        params = msgspec.structs.replace(params, solver=solver)
     _check_solver(params, _name(C, l1_ratio), len(labels))
     _check_weights(params, labels)
     return {
         "C": C,
         "l1_ratio": l1_ratio,
-        "solver": params.solver,
+        "solver": solver,
         "dual": params.dual,
         "tol": params.tol,
         "fit_intercept": params.fit_intercept,
@@ -63,6 +76,44 @@ def resolve(params: Params, labels: list[Label]) -> dict[str, Any]:
         "random_state": params.random_state or 0,
         "max_iter": params.max_iter,
     }
+
+
+def _pick(penalty: str | None, rows: int, columns: int, n_classes: int) -> Solver:
+    """Return the solver that `auto` begins with."""
+    if penalty in {"l1", "elasticnet"}:
+        return "saga"
+    small = _newton_work(rows, columns, n_classes) <= _AT_ONCE
+    return "newton-cholesky" if small else "lbfgs"
+
+
+def _newton_work(rows: int, columns: int, n_classes: int) -> float:
+    parameters = columns * (n_classes if n_classes > 2 else 1)
+    return float(max(rows, parameters)) * parameters**2
+
+
+def is_newton_affordable(rows: int, columns: int, n_classes: int) -> bool:
+    """Tell whether newton-cholesky takes a step within seconds, and its matrix is regular."""
+    parameters = columns * (n_classes if n_classes > 2 else 1)
+    return rows >= parameters and _newton_work(rows, columns, n_classes) <= _AFFORDABLE
+
+
+def why(solver: str, resolved: dict[str, Any]) -> str:
+    """Say why `auto` ended with a solver.
+
+    Parameters
+    ----------
+    solver : str
+        What it ended with.
+    resolved : dict
+        The parameters that it began with, see `resolve`.
+    """
+    if solver != resolved["solver"]:
+        return f"{resolved['solver']} had not converged after 100 iterations."
+    return {
+        "saga": "The one solver that takes this penalty and leaves the intercept out of it.",
+        "newton-cholesky": "The table is small enough for its few, exact steps.",
+        "lbfgs": "The table is large, and it converged within 100 iterations.",
+    }[solver]
 
 
 def _strength(params: Params) -> tuple[float | None, float]:

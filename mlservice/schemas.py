@@ -37,7 +37,10 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Penalty | None | UnsetType,
         Meta(description="The older spelling of C and l1_ratio; translated, never passed on."),
     ] = UNSET
-    solver: Annotated[Solver, Meta(description="Algorithm that minimises the loss.")] = "lbfgs"
+    solver: Annotated[
+        Solver | Literal["auto"],
+        Meta(description="Algorithm that minimises the loss; auto: the fastest that fits."),
+    ] = "lbfgs"
     dual: Annotated[bool, Meta(description="Dual formulation; liblinear with L2 only.")] = False
     tol: Annotated[float, Meta(ge=0, description="Tolerance of the stopping rule.")] = 1e-4
     fit_intercept: Annotated[bool, Meta(description="Whether to fit an intercept.")] = True
@@ -131,6 +134,14 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Fault] | UnsetType = UNSET
 
 
+class SolverChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What `auto` picked, and why."""
+
+    asked: Literal["auto"]
+    picked: Solver
+    reason: str
+
+
 class Links(msgspec.Struct, frozen=True, kw_only=True):
     """Where the model is found."""
 
@@ -160,6 +171,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] | None = None
     preprocessing: Preprocessing | None = None
     evaluation: Evaluation | None = None
+    solver_choice: SolverChoice | None = None
     metrics: Measured | None = None
     inference: dict[str, dict[str, Estimate]] | None = None
     likelihood: Likelihood | None = None
@@ -197,6 +209,7 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] | None
     preprocessing: Preprocessing | None
     evaluation: Evaluation | None
+    solver_choice: SolverChoice | None
     metrics: Measured | None
     inference: dict[str, dict[str, Estimate]] | None
     likelihood: Likelihood | None

@@ -2,7 +2,8 @@
 
 import platform
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,14 +19,16 @@ from mlservice.dataset import Dataset
 from mlservice.errors import NumericalFailure
 from mlservice.intake import check, unwrap
 from mlservice.model import Model
+from mlservice.params import why
 from mlservice.preparation import Preparation
-from mlservice.schemas import Description, FitWarning, label_name
+from mlservice.schemas import Description, FitWarning, Solver, SolverChoice, label_name
 from mlservice.scoring import estimator
 from mlservice.settings import Settings
 from mlservice.splits import Rows
 from workers.evaluation import Predictor, evaluate
 from workers.inference import infer
 from workers.progress import Tell, follow, nobody
+from workers.solvers import fit_automatically
 
 # A document with more would be megabytes; the artifact has them all.
 MOST_COEFFICIENTS_TOLD = 100_000
@@ -92,11 +95,19 @@ def _fit_and_measure(
     predict = fit_rows(dataset, part[0]) if part and refit else _predictor(dataset, kept)
     inferred, why_not = infer(taken, estimator) if _has_converged(told) else (None, [])
     found = {
+        "params": dataset.params | {"solver": estimator.solver},
+        "solver_choice": _choice(dataset, estimator.solver),
         "metrics": evaluate(dataset, part, predict, fit_rows),
         "inference": inferred and inferred.estimates,
         "likelihood": inferred and inferred.likelihood,
     }
     return kept, [*told, *why_not], found
+
+
+def _choice(dataset: Dataset, solver: Solver) -> SolverChoice | None:
+    if not dataset.is_automatic:
+        return None
+    return SolverChoice(asked="auto", picked=solver, reason=why(solver, dataset.params))
 
 
 def fit_rows(dataset: Dataset, rows: Rows) -> Predictor:
@@ -131,6 +142,8 @@ def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list
         If the numbers are too large for the solver's arithmetic, a coefficient
         is not finite, or lbfgs gave up without a step.
     """
+    if dataset.is_automatic and dataset.params["solver"] == "lbfgs":
+        return fit_automatically(replace(dataset, is_automatic=False), partial(fit, tell=tell))
     # NaN cannot be there; a copy of X to take its absolute would double the memory.
     if max(dataset.X.max(), -dataset.X.min()) > _LARGEST:
         raise NumericalFailure(_NOT_FINITE)
@@ -198,7 +211,7 @@ def _model(dataset: Dataset, kept: Fitted) -> Model:
         coef=fitted.coef_,
         intercept=np.broadcast_to(fitted.intercept_, fitted.coef_.shape[:1]).copy(),
         n_iter=tuple(int(each) for each in fitted.n_iter_),
-        params=dataset.params,
+        params=dataset.params | {"solver": fitted.solver},
         provenance=_provenance(dataset),
     )
 
