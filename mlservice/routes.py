@@ -8,7 +8,15 @@ from aiohttp.typedefs import Handler
 
 from mlservice import errors, openapi
 from mlservice.errors import Problem
-from mlservice.handlers import aliases, artifacts, following, lifecycle, operations, prediction
+from mlservice.handlers import (
+    aliases,
+    artifacts,
+    following,
+    lifecycle,
+    lists,
+    operations,
+    prediction,
+)
 from mlservice.intake import JSON, MEDIA_TYPES
 from mlservice.openapi import Answer, Operation, Parameter
 from mlservice.schemas import (
@@ -135,7 +143,7 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "GET",
         "/models",
-        lifecycle.list_models,
+        lists.list_models,
         parameters=[
             Parameter(
                 name="limit",
@@ -144,8 +152,8 @@ ROUTES: tuple[Route, ...] = (
                 schema={
                     "type": "integer",
                     "minimum": 1,
-                    "maximum": lifecycle.MOST_LISTED,
-                    "default": lifecycle.LISTED,
+                    "maximum": lists.MOST_LISTED,
+                    "default": lists.LISTED,
                 },
             ),
             Parameter(
@@ -153,6 +161,18 @@ ROUTES: tuple[Route, ...] = (
                 place="query",
                 description="The `next` of the page before.",
                 schema={"type": "string"},
+            ),
+            Parameter(
+                name="state",
+                place="query",
+                description="Only models in this state.",
+                schema={"enum": list(lists.STATES)},
+            ),
+            Parameter(
+                name="name",
+                place="query",
+                description="Only models whose name begins so.",
+                schema={"type": "string", "minLength": 1, "maxLength": lists.MOST_NAME},
             ),
         ],
         answers=[Answer(status=200, description="A page.", body=ModelList, headers=("Link",))],

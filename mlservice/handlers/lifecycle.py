@@ -1,4 +1,4 @@
-"""Train, describe, list, cancel and delete models."""
+"""Train, describe, cancel and delete models."""
 
 import uuid
 
@@ -6,10 +6,9 @@ import msgspec
 from aiohttp import web
 
 from mlservice.cache import CACHE
-from mlservice.errors import Fault, InvalidParameter
 from mlservice.intake import MEDIA_TYPES, Sent, check, check_options
 from mlservice.query import read_query
-from mlservice.schemas import Description, ModelList
+from mlservice.schemas import Description
 from mlservice.store import PIECE_BYTES, Record
 from mlservice.wire import (
     CHANGES,
@@ -24,8 +23,6 @@ from mlservice.wire import (
     read_pieces,
     respond,
 )
-
-LISTED, MOST_LISTED = 50, 500
 
 
 async def train(request: web.Request) -> web.Response:
@@ -75,41 +72,6 @@ async def describe(request: web.Request) -> web.Response:
     if wait_s is not None:
         record = await request.app[CHANGES].until_ended(record, wait_s)
     return respond(record.document(), headers=applied(wait_s))
-
-
-async def list_models(request: web.Request) -> web.Response:
-    """List models, newest first."""
-    limit, before = _page(request)
-    records, more = await request.app[MODELS].page(TENANT, limit=limit, before=before)
-    following = None if more is None else str(more)
-    page = ModelList(models=[record.summary() for record in records], next=following)
-    if following is None:
-        return respond(page)
-    link = f'</models?limit={limit}&cursor={following}>; rel="next"'
-    return respond(page, headers={"Link": link})
-
-
-def _page(request: web.Request) -> tuple[int, int | None]:
-    """Read `limit` and `cursor`, and refuse every other parameter."""
-    limit, before = LISTED, None
-    for name, text in request.query.items():
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-        if name == "limit" and 1 <= number <= MOST_LISTED:
-            limit = number
-        elif name == "cursor" and number:
-            before = number
-        else:
-            raise _wrong_parameter(name, text)
-    return limit, before
-
-
-def _wrong_parameter(name: str, text: str) -> InvalidParameter:
-    rules = {
-        "limit": f"limit must be a number from 1 to {MOST_LISTED}, it is {text[:64]!r}.",
-        "cursor": f"cursor must be the next of an earlier page, it is {text[:64]!r}.",
-    }
-    detail = rules.get(name, f"The parameters are limit and cursor, {name[:64]!r} is neither.")
-    return InvalidParameter(detail, errors=[Fault(parameter=name, detail=detail)])
 
 
 async def cancel(request: web.Request) -> web.Response:

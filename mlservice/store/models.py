@@ -22,6 +22,7 @@ from mlservice.store.records import Record, not_found
 PIECE_BYTES = 1024 * 1024
 UPLOAD_MS = 60_000
 WAITING_RETRY_S = 1
+SCANNED_AT_ONCE, MOST_SCANS = 500, 10
 
 
 class Models:
@@ -116,7 +117,13 @@ class Models:
         return Record.read(model_id, await self._link.call("HGETALL", keys.record(model_id)))
 
     async def page(
-        self, tenant: str, *, limit: int, before: int | None = None
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        before: int | None = None,
+        state: str = "",
+        prefix: str = "",
     ) -> tuple[list[Record], int | None]:
         """Return a tenant's models, newest first, and where the next page begins.
 
@@ -126,16 +133,53 @@ class Models:
             Most models of the page.
         before : int, optional
             Sequence number that the page's models are below.
+        state, prefix : str
+            State of the models, and beginning of their names; empty: all. Among
+            many others fewer than `limit` may be found: the next page goes on.
         """
+        ids: list[str] = []
+        at_once = SCANNED_AT_ONCE if state or prefix else limit
+        for _ in range(MOST_SCANS):
+            scanned, more = await self._scan(tenant, before, at_once)
+            if state or prefix:
+                scanned = await self._matching(scanned, state, prefix)
+            room = limit - len(ids)
+            ids += [model_id for model_id, _ in scanned[:room]]
+            if len(scanned) > room:
+                more = scanned[room - 1][1]
+            before = more
+            if more is None or len(ids) == limit:
+                break
+        return await self.records(ids), before
+
+    async def _scan(
+        self, tenant: str, before: int | None, most: int
+    ) -> tuple[list[tuple[str, int]], int | None]:
+        """Return ids and sequence numbers, and where to go on if anything follows."""
         highest = "+inf" if before is None else f"({before}"
         found = await self._link.call(
             "ZRANGE", keys.models(tenant), highest, "-inf", "BYSCORE", "REV",
-            "LIMIT", 0, limit + 1, "WITHSCORES",
+            "LIMIT", 0, most + 1, "WITHSCORES",
         )  # fmt: skip
         # Members and scores in turn.
-        ids = [member.decode() for member in found[: 2 * limit : 2]]
-        more = int(found[2 * limit - 1]) if len(found) > 2 * limit else None
-        return await self.records(ids), more
+        pairs = [
+            (member.decode(), int(score))
+            for member, score in zip(found[::2], found[1::2], strict=True)
+        ]
+        return pairs[:most], pairs[most - 1][1] if len(pairs) > most else None
+
+    async def _matching(
+        self, scanned: list[tuple[str, int]], state: str, prefix: str
+    ) -> list[tuple[str, int]]:
+        told = await self._link.batch(
+            [("HMGET", keys.record(model_id), "state", "name") for model_id, _ in scanned]
+        )
+        return [
+            pair
+            for pair, (found, name) in zip(scanned, told, strict=True)
+            if found and (not state or found.decode() == state)
+            if name.decode().startswith(prefix)
+        ]
 
     async def records(self, ids: list[str]) -> list[Record]:
         """Return the records of those models that there are."""
