@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 
 from mlservice import errors, openapi
 from mlservice.errors import Problem
+from mlservice.export import FORMATS
 from mlservice.handlers import (
     aliases,
     artifacts,
@@ -254,6 +255,28 @@ ROUTES: tuple[Route, ...] = (
         problems=[
             errors.ModelNotFound,
             errors.ModelNotReady,
+            errors.BrokenModel,
+            errors.StoreUnavailable,
+        ],
+    ),
+    _route(
+        "GET",
+        "/models/{id}/export",
+        artifacts.export,
+        parameters=[
+            _ID,
+            Parameter(
+                name="format",
+                place="query",
+                description="What the model is written in; required.",
+                schema={"enum": list(FORMATS)},
+            ),
+        ],
+        answers=[Answer(status=200, description="The text.", body=str, media_type="text/plain")],
+        problems=[
+            errors.ModelNotFound,
+            errors.ModelNotReady,
+            errors.InvalidParameter,
             errors.BrokenModel,
             errors.StoreUnavailable,
         ],
