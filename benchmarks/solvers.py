@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
+from mlservice.catalogue import Params
 from mlservice.dataset import Dataset, prepare
 from mlservice.params import resolve
-from mlservice.schemas import Params, read_training
+from mlservice.schemas import read_training
 from mlservice.settings import Settings
 from workers.training import fit
 

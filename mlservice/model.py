@@ -50,9 +50,10 @@ import numpy as np
 from msgspec import UNSET, Meta
 from numpy.typing import NDArray
 
+from mlservice.catalogue import Solver
 from mlservice.errors import BrokenModel
 from mlservice.preparation import Preparation, labels
-from mlservice.schemas import Feature, Label, Solver, label_name
+from mlservice.schemas import Feature, Label, label_name
 
 FORMAT = "mlservice.model"
 VERSION = 2

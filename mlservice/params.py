@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from mlservice.catalogue import Params, Solver
 from mlservice.errors import Fault, InvalidParams, escape
-from mlservice.schemas import Label, Params, Solver, label_name
+from mlservice.schemas import Label, label_name
 
 _PENALTIES_OF: dict[str, set[str | None]] = {
     "lbfgs": {"l2", None},

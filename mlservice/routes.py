@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from mlservice import errors, openapi
+from mlservice.catalogue import Catalogue
 from mlservice.errors import Problem
 from mlservice.export import FORMATS
 from mlservice.handlers import (
@@ -338,6 +339,12 @@ ROUTES: tuple[Route, ...] = (
         parameters=[_ALIAS],
         answers=[Answer(status=204, description="Deleted.")],
         problems=[errors.AliasNotFound, errors.StoreUnavailable],
+    ),
+    _route(
+        "GET",
+        "/params",
+        operations.params,
+        answers=[Answer(status=200, description="The catalogue.", body=Catalogue)],
     ),
     _route(
         "GET",

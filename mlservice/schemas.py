@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from mlservice.catalogue import Params, Solver
 from mlservice.errors import Fault, InvalidRequest, MalformedJson
 from mlservice.evaluation import Evaluation, Measured
 from mlservice.inference import Estimate, Likelihood
@@ -18,46 +19,6 @@ T = TypeVar("T")
 
 Label = str | int | bool
 State = Literal["queued", "training", "ready", "failed", "cancelled"]
-Solver = Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
-Penalty = Literal["l1", "l2", "elasticnet"]
-
-
-class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Parameters of scikit-learn's `LogisticRegression`, those that have an effect."""
-
-    C: Annotated[
-        Annotated[float, Meta(gt=0)] | None | UnsetType,
-        Meta(description="Inverse of the regularisation strength; null: no penalty. Default 1."),
-    ] = UNSET
-    l1_ratio: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | UnsetType,
-        Meta(description="Share of L1 in the penalty: 0 is L2, 1 is L1. Default 0."),
-    ] = UNSET
-    penalty: Annotated[
-        Penalty | None | UnsetType,
-        Meta(description="The older spelling of C and l1_ratio; translated, never passed on."),
-    ] = UNSET
-    solver: Annotated[
-        Solver | Literal["auto"],
-        Meta(description="Algorithm that minimises the loss; auto: the fastest that fits."),
-    ] = "lbfgs"
-    dual: Annotated[bool, Meta(description="Dual formulation; liblinear with L2 only.")] = False
-    tol: Annotated[float, Meta(ge=0, description="Tolerance of the stopping rule.")] = 1e-4
-    fit_intercept: Annotated[bool, Meta(description="Whether to fit an intercept.")] = True
-    intercept_scaling: Annotated[
-        float, Meta(gt=0, description="Scale of liblinear's intercept column.")
-    ] = 1.0
-    class_weight: Annotated[
-        dict[str, Annotated[float, Meta(ge=0)]] | Literal["balanced"] | None,
-        Meta(description="Weight of each class by its label as JSON writes it, or `balanced`."),
-    ] = None
-    random_state: Annotated[
-        Annotated[int, Meta(ge=0, le=2**32 - 1)] | None,
-        Meta(description="Seed of sag, saga and liblinear; null is 0."),
-    ] = None
-    max_iter: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Most iterations of the solver.")
-    ] = 100
 
 
 class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,8 +15,8 @@ import msgspec
 import mlservice
 import workers
 from mlservice import errors
+from mlservice.catalogue import Params
 from mlservice.evaluation import Evaluation
-from mlservice.schemas import Params
 from mlservice.settings import FIELDS, Settings, variable
 
 ROOT = Path(__file__).parent.parent

@@ -10,9 +10,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mlservice import load
+from mlservice.catalogue import Params
 from mlservice.errors import BrokenModel
 from mlservice.model import encode
-from mlservice.schemas import Params, TrainingRequest
+from mlservice.schemas import TrainingRequest
 from mlservice.settings import Settings
 from tests.support import IRIS_FEATURES, iris_columns
 from workers.training import train

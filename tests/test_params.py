@@ -9,9 +9,10 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from mlservice.catalogue import Params, Solver
 from mlservice.errors import InvalidParams
 from mlservice.params import resolve
-from mlservice.schemas import Label, Params, Solver
+from mlservice.schemas import Label
 from mlservice.scoring import estimator
 from tests.support import DEFAULT_PARAMS
 

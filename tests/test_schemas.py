@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from mlservice.catalogue import Params
 from mlservice.errors import InvalidRequest, MalformedJson
-from mlservice.schemas import Label, Params, label_name, read_training
+from mlservice.schemas import Label, label_name, read_training
 
 VALID: dict[str, Any] = {"data": {"a": [1, 2], "y": [0, 1]}, "target": "y"}
 DEEP = 250_000

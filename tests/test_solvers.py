@@ -8,9 +8,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from mlservice.catalogue import Params
 from mlservice.errors import InvalidParams
 from mlservice.params import is_newton_affordable, resolve
-from mlservice.schemas import Params
 from mlservice.settings import Settings
 from tests.support import Client, create, get, make_request, work
 from workers.training import Trained, train

@@ -20,10 +20,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from threadpoolctl import threadpool_limits
 
 from mlservice import __version__
+from mlservice.catalogue import Solver
 from mlservice.dataset import prepare
 from mlservice.errors import InvalidParams, InvalidTable, MalformedJson, NumericalFailure
 from mlservice.model import decode, encode
-from mlservice.schemas import FitWarning, Solver, TrainingRequest, read_training
+from mlservice.schemas import FitWarning, TrainingRequest, read_training
 from mlservice.scoring import Scorer, pipeline
 from mlservice.settings import Settings
 from tests.support import iris_columns, make_request

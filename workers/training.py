@@ -15,13 +15,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mlservice import __version__
+from mlservice.catalogue import Solver
 from mlservice.dataset import Dataset
 from mlservice.errors import NumericalFailure
 from mlservice.intake import check, unwrap
 from mlservice.model import Model
 from mlservice.params import why
 from mlservice.preparation import Preparation
-from mlservice.schemas import Description, FitWarning, Solver, SolverChoice, label_name
+from mlservice.schemas import Description, FitWarning, SolverChoice, label_name
 from mlservice.scoring import estimator
 from mlservice.settings import Settings
 from mlservice.splits import Rows

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from mlservice import __version__
+from mlservice.catalogue import catalogue
 from mlservice.errors import NotFound, StoreUnavailable, explanation, problems
 from mlservice.schemas import Index, Liveness, Readiness
 from mlservice.wire import TRAININGS, respond
@@ -49,6 +50,14 @@ async def ready(request: web.Request) -> web.Response:
 async def openapi(request: web.Request) -> web.Response:
     """Describe every route as an OpenAPI 3.1 document."""
     return respond(request.app[DOCUMENT])
+
+
+_CATALOGUE = catalogue()
+
+
+async def params(_: web.Request) -> web.Response:
+    """List the parameters of a fit: type, default, range, solvers, and what each is for."""
+    return respond(_CATALOGUE)
 
 
 async def problem_page(request: web.Request) -> web.Response:
