@@ -22,12 +22,22 @@ from mlservice.errors import (
 )
 from mlservice.multipart import Part, read_parts
 from mlservice.query import read_options
-from mlservice.schemas import TrainingRequest, check_members, read_training
+from mlservice.schemas import Description, TrainingRequest, check_members, read_training
 from mlservice.settings import Settings
-from mlservice.table import Table, from_csv, from_msgpack, from_ndjson
+from mlservice.table import (
+    Table,
+    check_installed,
+    from_arrow_stream,
+    from_csv,
+    from_msgpack,
+    from_ndjson,
+    from_parquet,
+)
 
 JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
 MSGPACK = "application/msgpack"
+PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.stream"
 FORM = "multipart/form-data"
 DELIMITERS = ",;\t|:"
 _HEADER_BYTES = 1 << 16
@@ -95,6 +105,29 @@ def check(sent: Sent, limits: Settings) -> tuple[TrainingRequest, Dataset]:
         raise
 
 
+def check_early(sent: Sent, limits: Settings) -> tuple[str | None, Description]:
+    """Refuse what can be told to be wrong before a worker reads it.
+
+    Returns
+    -------
+    name : str or None
+        The model's name, as far as it is known.
+    description : Description
+        What is known of the model.
+
+    Raises
+    ------
+    ClientProblem
+        As `check` does; of Parquet and Arrow the options only.
+    """
+    if sent.media_type == FORM:
+        sent = _open_form(sent)
+    if sent.media_type in _LATE:
+        return check_options(sent).name, Description()
+    request, dataset = check(sent, limits)
+    return request.name, dataset.describe()
+
+
 def _with_line(fault: Fault, line_of: Callable[[int], int]) -> Fault:
     row = (fault.pointer or "").rpartition("/")[2]
     is_cell = (fault.pointer or "").count("/") == 3 and row.isdecimal()
@@ -127,16 +160,20 @@ def read(sent: Sent) -> tuple[TrainingRequest, Table | None]:
     return read_options(_own(sent.options), target=last, members=members), table
 
 
-def check_options(sent: Sent) -> None:
-    """Refuse wrong options before the body is there.
+def check_options(sent: Sent) -> TrainingRequest:
+    """Refuse wrong options before the body is there, and return what they say.
 
     Raises
     ------
     InvalidParameter
         With each option that is unknown or has a value that it does not take.
+    UnsupportedMediaType
+        If the media type needs what is not installed.
     """
+    if sent.media_type in _LATE:
+        check_installed()
     _delimiter(sent.options)
-    read_options(_own(sent.options), target="")
+    return read_options(_own(sent.options), target="")
 
 
 def _own(options: Options) -> Options:
@@ -160,9 +197,20 @@ READERS: dict[str, Reader] = {
     CSV: lambda sent: (from_csv(sent.body, _delimiter(sent.options)), {}),
     NDJSON: lambda sent: (from_ndjson(sent.body), {}),
     MSGPACK: lambda sent: from_msgpack(sent.body),
+    PARQUET: lambda sent: (from_parquet(sent.body), {}),
+    ARROW: lambda sent: (from_arrow_stream(sent.body), {}),
 }
+# Only a worker reads these, since their size says nothing of what they decode to.
+_LATE = {PARQUET, ARROW}
 MEDIA_TYPES = (JSON, *READERS, FORM)
-_ENDINGS = {".csv": CSV, ".ndjson": NDJSON, ".jsonl": NDJSON, ".msgpack": MSGPACK}
+_ENDINGS = {
+    ".csv": CSV,
+    ".ndjson": NDJSON,
+    ".jsonl": NDJSON,
+    ".msgpack": MSGPACK,
+    ".parquet": PARQUET,
+    ".arrows": ARROW,
+}
 
 
 def _open_form(sent: Sent) -> Sent:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import sys
 import zlib
 from typing import Any
 
@@ -14,10 +15,11 @@ from aiohttp import FormData
 from redis import Redis
 
 from mlservice.errors import InvalidTable
-from mlservice.intake import CSV, FORM, JSON, MSGPACK, NDJSON, Sent, check, unwrap
+from mlservice.intake import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent, check, unwrap
 from mlservice.settings import Settings
 from mlservice.store import PIECE_BYTES
 from tests.support import Client, create, get, iris_columns, make_request, work
+from tests.test_arrow import to_arrow, to_parquet
 
 CSV_HEADERS = {"Content-Type": CSV}
 
@@ -98,6 +100,9 @@ def bodies() -> list[tuple[bytes, dict[str, str]]]:
         (text.replace(b"\r\n", b"\n"), {"Content-Type": "Text/CSV; Charset=UTF-8"}),
         (to_ndjson(iris_columns()), {"Content-Type": NDJSON}),
         (to_msgpack(iris_columns()), {"Content-Type": MSGPACK}),
+        (to_arrow(iris_columns()), {"Content-Type": ARROW}),
+        (to_parquet(iris_columns()), {"Content-Type": PARQUET}),
+        form({}, to_parquet(iris_columns()), name="x.parquet", media_type="text/plain"),
         form({"name": "iris"}, text),
         form({}, to_ndjson(iris_columns()), name="x.JSONL", media_type="application/octet-stream"),
         (gzip.compress(text), CSV_HEADERS | {"Content-Encoding": "gzip"}),
@@ -327,3 +332,31 @@ async def test_options_stand_beside_a_packed_table(client: Client) -> None:
     assert (taken, twice, wrong, both) == (202, 422, 422, 422)
     assert (document["name"], document["params"]["C"]) == ("iris", 0.5)
     assert fault["errors"][0]["pointer"] == "/params/C"
+
+
+async def test_compact_formats_need_their_extra(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without pyarrow 415 names the extra, before anything is stored."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    sent = [(to, {"Content-Type": kind}) for to, kind in ((b"x", PARQUET), (b"x", ARROW))]
+    sent.append(form({}, b"x", name="x.parquet", media_type="text/plain"))
+
+    for body, headers in sent:
+        status, document = await post(client, body, headers)
+        assert (status, document["type"]) == (415, "/problems/unsupported-media-type")
+        assert "mlservice[arrow]" in document["detail"]
+
+
+async def test_faults_of_a_compact_format_end_the_training(
+    client: Client, settings: Settings
+) -> None:
+    """Its options are checked at once; what is in it is told by the failed model."""
+    wrong, _ = await post(client, b"x", {"Content-Type": PARQUET}, "?colour=red")
+    status, queued = await post(client, b"PAR1", {"Content-Type": PARQUET})
+
+    await work(settings)
+
+    document = await get(client, f"/models/{queued['id']}")
+    assert (wrong, status) == (422, 202)
+    assert document["error"]["type"] == "/problems/malformed-body"

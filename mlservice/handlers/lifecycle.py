@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from mlservice.cache import CACHE
-from mlservice.intake import MEDIA_TYPES, Sent, check, check_options
+from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
 from mlservice.query import read_query
 from mlservice.schemas import Description
 from mlservice.store import PIECE_BYTES, Record
@@ -34,8 +34,7 @@ async def train(request: web.Request) -> web.Response:
     sent = _sent(request, await anext(pieces, b""))
     name, description = None, Description()
     if len(sent.body) < PIECE_BYTES:
-        training, dataset = check(sent, request.app[SETTINGS])
-        name, description = training.name, dataset.describe()
+        name, description = check_early(sent, request.app[SETTINGS])
     # A larger body is checked by its worker: parsing it here would stall other requests.
     await models.append(model_id, sent.header() + sent.body)
     async for piece in pieces:

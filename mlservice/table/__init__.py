@@ -5,6 +5,7 @@ where the format delivers numbers, a float64 array with NaN for what is missing.
 What a cell may be is judged by who reads the column.
 """
 
+from mlservice.table.arrow import check_installed, from_arrow_stream, from_parquet
 from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
 from mlservice.table.delimited import from_csv
 from mlservice.table.forms import from_json
@@ -16,8 +17,11 @@ __all__ = [
     "Column",
     "Faults",
     "Table",
+    "check_installed",
+    "from_arrow_stream",
     "from_csv",
     "from_json",
     "from_msgpack",
     "from_ndjson",
+    "from_parquet",
 ]
