@@ -18,7 +18,6 @@ from mlservice.address import check_address, listen
 from mlservice.embedded import stack
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
-from mlservice.store import open_redis
 
 
 @click.group()
@@ -40,7 +39,7 @@ def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
     try:
         settings = Settings.from_environ(os.environ).with_flags(**flags)
         check_address(settings)
-        open_redis(settings)  # Refuses an address of another kind; connects nowhere yet.
+        _check_store(settings)
         logs.configure(settings)
         listening = listen(settings) if fd is None else socket.socket(fileno=fd)
         _run(
@@ -48,6 +47,14 @@ def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
         )
     except BadSetting as error:
         raise click.UsageError(str(error)) from error
+
+
+def _check_store(settings: Settings) -> None:
+    """Refuse a store's address of another kind before anything is started."""
+    if settings.redis_url:
+        from mlservice.store import open_redis
+
+        open_redis(settings)  # It connects nowhere yet.
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from mlservice.address import url_of
 from mlservice.embedded import valkey
 from mlservice.embedded.process import Supervised
@@ -93,6 +91,9 @@ async def _start_valkey(folder: Path, settings: Settings, stack: AsyncExitStack)
 
 async def wait_until_ready(url: str) -> None:
     """Wait until the API can predict and a worker can train."""
+    # Here, so that the children are started before this process imports it.
+    import aiohttp
+
     async with aiohttp.ClientSession() as session:
         while True:
             try:
