@@ -24,7 +24,8 @@ serve: .venv/serving  ## Start the service on 127.0.0.1:8000
 	@exec $(BIN)/mlservice serve
 
 test: .venv/testing  ## Run all tests
-	$(BIN)/pytest --numprocesses 2 --cov
+	$(BIN)/pytest --numprocesses 2 -m 'not alone' --cov --cov-fail-under=0 --cov-report=
+	$(BIN)/pytest -m alone --cov --cov-append
 
 debug: .venv/testing  ## Run all tests with asyncio's own checks
 	PYTHONASYNCIODEBUG=1 $(BIN)/pytest --numprocesses 2

@@ -119,6 +119,7 @@ async def test_a_new_user_trains_and_predicts_within_a_second(
     assert list(answer["probabilities"].values()) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.alone
 async def test_it_is_ready_within_five_seconds(start: Start) -> None:
     """From the command to the banner, the address, the folder and a curl to paste."""
     begun = time.monotonic()

@@ -187,11 +187,11 @@ async def test_a_training_that_overruns_its_time_is_failed_and_its_process_gone(
     client: Client, spawn: Spawn
 ) -> None:
     """The deadline ends the fit, not the worker."""
-    worker = spawn(*MODULE, **SHORT, MLSERVICE_TRAINING_TIMEOUT_S="2")
+    worker = spawn(*MODULE, **SHORT, MLSERVICE_TRAINING_TIMEOUT_S="5")
     model_id = await create(client, endless_request())
     _, fit = await _fitting(worker)
 
-    failed = await _state(client, model_id, "failed", within_s=5)
+    failed = await _state(client, model_id, "failed", within_s=8)
 
     assert failed["error"]["type"] == "/problems/training-timeout"
     assert await _is_gone(fit)
