@@ -219,6 +219,21 @@ class InvalidRequest(ClientProblem):
     slug, title, status = "invalid-request", "The request is not what this path takes", 422
 
 
+class MalformedIdempotencyKey(ClientProblem):
+    """`Idempotency-Key` must be one header of 1 to 255 printable ASCII characters."""
+
+    slug, title, status = "malformed-idempotency-key", "The idempotency key is malformed", 400
+
+
+class IdempotencyKeyReused(ClientProblem):
+    """The `Idempotency-Key` was sent before, with another body, media type or query.
+
+    Send a new key with each new request, and the same key only to repeat one.
+    """
+
+    slug, title, status = "idempotency-key-reused", "The idempotency key was used before", 422
+
+
 class InvalidTable(ClientProblem):
     """The table cannot be trained on.
 

@@ -66,6 +66,12 @@ _OPTIONS = Parameter(
     schema={"type": "object", "additionalProperties": {"type": "string"}},
     style={"style": "form", "explode": True},
 )
+_IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    description="Of a request that may be repeated: the same key and body make one training.",
+    schema={"type": "string", "minLength": 1, "maxLength": lifecycle.MOST_KEY},
+)
 _UNREADY: tuple[type[Problem], ...] = (
     errors.MalformedQuery,
     errors.ModelNotFound,
@@ -107,7 +113,7 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/models",
         lifecycle.train,
-        parameters=[_PREFER, _OPTIONS],
+        parameters=[_PREFER, _IDEMPOTENCY_KEY, _OPTIONS],
         body=TrainingRequest,
         media_types=[each for each in MEDIA_TYPES if each != JSON],
         answers=[
@@ -115,13 +121,13 @@ ROUTES: tuple[Route, ...] = (
                 status=201,
                 description="Ended within the time that was preferred.",
                 body=ModelDocument,
-                headers=("Location", "Preference-Applied"),
+                headers=("Location", "Preference-Applied", "Idempotency-Replayed"),
             ),
             Answer(
                 status=202,
                 description="Queued.",
                 body=ModelDocument,
-                headers=("Location", "Preference-Applied"),
+                headers=("Location", "Preference-Applied", "Idempotency-Replayed"),
             ),
         ],
         problems=[
@@ -132,6 +138,8 @@ ROUTES: tuple[Route, ...] = (
             errors.UnsupportedMediaType,
             errors.InvalidRequest,
             errors.InvalidParameter,
+            errors.MalformedIdempotencyKey,
+            errors.IdempotencyKeyReused,
             errors.InvalidTable,
             errors.InvalidParams,
             errors.InvalidEvaluation,

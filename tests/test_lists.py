@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mlservice.settings import Settings
-from mlservice.store import models
+from mlservice.store import listing
 from tests.support import Client, create, get, make_request, work
 
 
@@ -57,10 +57,10 @@ async def test_models_are_listed_by_state_and_name(
     expected: list[str],
 ) -> None:
     """Over all pages each model that matches comes once, newest first."""
-    monkeypatch.setattr(models, "MOST_SCANS", 2)
+    monkeypatch.setattr(listing, "MOST_SCANS", 2)
 
     for limit, at_once in product((1, 2, 50), (1, 2, 500)):
-        monkeypatch.setattr(models, "SCANNED_AT_ONCE", at_once)
+        monkeypatch.setattr(listing, "SCANNED_AT_ONCE", at_once)
         assert await _names(named, f"/models?limit={limit}&{query}") == expected
 
 
@@ -68,8 +68,8 @@ async def test_a_page_is_filled_as_far_as_one_request_looks(
     named: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One request looks at so many models only, and says where to go on."""
-    monkeypatch.setattr(models, "SCANNED_AT_ONCE", 1)
-    monkeypatch.setattr(models, "MOST_SCANS", 2)
+    monkeypatch.setattr(listing, "SCANNED_AT_ONCE", 1)
+    monkeypatch.setattr(listing, "MOST_SCANS", 2)
 
     page: Any = await get(named, "/models?state=ready")
 

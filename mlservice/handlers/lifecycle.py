@@ -6,10 +6,11 @@ import msgspec
 from aiohttp import web
 
 from mlservice.cache import CACHE
+from mlservice.errors import MalformedIdempotencyKey
 from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
 from mlservice.query import read_query
 from mlservice.schemas import Description
-from mlservice.store import PIECE_BYTES, Record
+from mlservice.store import PIECE_BYTES, Once, Record
 from mlservice.wire import (
     CHANGES,
     JSON,
@@ -24,33 +25,64 @@ from mlservice.wire import (
     respond,
 )
 
+MOST_KEY = 255
+
 
 async def train(request: web.Request) -> web.Response:
     """Queue a training and answer with its model's id."""
     check_media_type(request, *MEDIA_TYPES)
     models = request.app[MODELS]
     model_id = str(uuid.uuid4())
+    once = _once(request)
     pieces = read_pieces(request, "training_body_bytes")
     sent = _sent(request, await anext(pieces, b""))
     name, description = None, Description()
     if len(sent.body) < PIECE_BYTES:
         name, description = check_early(sent, request.app[SETTINGS])
     # A larger body is checked by its worker: parsing it here would stall other requests.
+    once.add(sent.body)
     await models.append(model_id, sent.header() + sent.body)
     async for piece in pieces:
+        once.add(piece)
         await models.append(model_id, piece)
     record = await models.create(
-        model_id, tenant=TENANT, name=name, description=msgspec.json.encode(description)
+        model_id,
+        tenant=TENANT,
+        name=name,
+        description=msgspec.json.encode(description),
+        once=once,
     )
-    return await _created(request, record)
+    replayed = {} if record.id == model_id else {"Idempotency-Replayed": "true"}
+    return await _created(request, record, replayed)
 
 
-async def _created(request: web.Request, record: Record) -> web.Response:
+def _once(request: web.Request) -> Once:
+    """Read the key of a request that may be repeated.
+
+    Raises
+    ------
+    MalformedIdempotencyKey
+        If it is not 1 to 255 printable ASCII characters.
+    """
+    sent = request.headers.getall("Idempotency-Key", [])
+    if not sent:
+        return Once()
+    key = sent[0]
+    if len(sent) > 1 or not (0 < len(key) <= MOST_KEY and key.isascii() and key.isprintable()):
+        raise MalformedIdempotencyKey(
+            f"Idempotency-Key must be one header of 1 to {MOST_KEY} printable ASCII characters."
+        )
+    once = Once(key)
+    once.add(f"{request.content_type}?{request.rel_url.raw_query_string}\n".encode())
+    return once
+
+
+async def _created(request: web.Request, record: Record, replayed: dict[str, str]) -> web.Response:
     """Answer with a new training: at once, or when it has ended if that is preferred."""
     wait_s = preferred_wait(request)
     if wait_s is not None:
         record = await request.app[CHANGES].until_ended(record, wait_s)
-    headers = {"Location": f"/models/{record.id}", **applied(wait_s)}
+    headers = {"Location": f"/models/{record.id}", **applied(wait_s), **replayed}
     return respond(record.document(), status=201 if record.has_ended else 202, headers=headers)
 
 

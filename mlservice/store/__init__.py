@@ -5,6 +5,7 @@ from mlservice.store.changes import Changes
 from mlservice.store.events import Event
 from mlservice.store.link import Link, open_pool, open_redis
 from mlservice.store.models import PIECE_BYTES, Models
+from mlservice.store.once import Once
 from mlservice.store.records import Record
 from mlservice.store.trainings import Trainings, arq_timeout_s, keep_swept
 
@@ -16,6 +17,7 @@ __all__ = [
     "Event",
     "Link",
     "Models",
+    "Once",
     "Record",
     "Trainings",
     "arq_timeout_s",

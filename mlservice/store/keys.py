@@ -16,6 +16,7 @@
 ``mls:history:{tenant}:{name}``  list     what the alias pointed at, newest first
 ``mls:aliases:{tenant}``         set      names of all of one tenant's aliases
 ``mls:aliased:{id}``             set      names of the aliases that point at a model
+``mls:idempotent:{tenant}:{key}``string   a repeatable request's body and its model
 ``mls:sequence``                 string   counter of models
 ``mls:workers``                  zset     workers, by when they were last seen
 ``mls:changes``                  channel  ids of models that changed

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from mlservice.errors import (
     BrokenModel,
+    IdempotencyKeyReused,
     ModelAliased,
     ModelEnded,
     ModelNotReady,
@@ -17,12 +18,13 @@ from mlservice.settings import Settings, variable
 from mlservice.store import keys
 from mlservice.store.entries import EntryBuilder
 from mlservice.store.link import Link
+from mlservice.store.listing import find
+from mlservice.store.once import KEPT_MS, Once
 from mlservice.store.records import Record, not_found
 
 PIECE_BYTES = 1024 * 1024
 UPLOAD_MS = 60_000
 WAITING_RETRY_S = 1
-SCANNED_AT_ONCE, MOST_SCANS = 500, 10
 
 
 class Models:
@@ -49,7 +51,13 @@ class Models:
         await self._link.batch([("RPUSH", key, piece), ("PEXPIRE", key, UPLOAD_MS)])
 
     async def create(
-        self, model_id: str, *, tenant: str, name: str | None, description: bytes
+        self,
+        model_id: str,
+        *,
+        tenant: str,
+        name: str | None,
+        description: bytes,
+        once: Once | None = None,
     ) -> Record:
         """Queue a training whose body was appended before.
 
@@ -63,14 +71,19 @@ class Models:
             Its name for people.
         description : bytes
             JSON object of what is known of it already.
+        once : Once, optional
+            Key and digest of a request that may be repeated.
 
         Returns
         -------
         Record
-            As it was created, even if a worker has it by now.
+            As it was created, even if a worker has it by now; or the record of
+            another id, which the same request made before.
 
         Raises
         ------
+        IdempotencyKeyReused
+            If the key was sent with another body.
         TooManyTrainings, TooManyModels
             If a limit is reached.
         StoreUnavailable
@@ -82,7 +95,10 @@ class Models:
             "create", model_id, tenant, name or "", description, limits.training_attempts,
             limits.queue_name, entry.id, entry.payload, _ms(limits.queue_timeout_s),
             limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
+            once.key if once else "", once.fingerprint if once else "", KEPT_MS,
         )  # fmt: skip
+        if answer == b"replayed":
+            return await self.record(created.decode())
         if answer != b"ok":
             raise self._refusal(answer.decode())
         return Record(
@@ -97,6 +113,10 @@ class Models:
     def _refusal(self, limit: str) -> Problem:
         if limit == "no-data":
             return StoreUnavailable("The body must be stored within 60 s, it took longer.")
+        if limit == "other-body":
+            return IdempotencyKeyReused(
+                "Idempotency-Key must be new for a new request, it came with another body before."
+            )
         most = f"{getattr(self._settings, limit)} ({variable(limit)})"
         if limit == "models_per_tenant":
             return TooManyModels(f"At most {most} models may be stored; delete some.")
@@ -137,49 +157,10 @@ class Models:
             State of the models, and beginning of their names; empty: all. Among
             many others fewer than `limit` may be found: the next page goes on.
         """
-        ids: list[str] = []
-        at_once = SCANNED_AT_ONCE if state or prefix else limit
-        for _ in range(MOST_SCANS):
-            scanned, more = await self._scan(tenant, before, at_once)
-            if state or prefix:
-                scanned = await self._matching(scanned, state, prefix)
-            room = limit - len(ids)
-            ids += [model_id for model_id, _ in scanned[:room]]
-            if len(scanned) > room:
-                more = scanned[room - 1][1]
-            before = more
-            if more is None or len(ids) == limit:
-                break
-        return await self.records(ids), before
-
-    async def _scan(
-        self, tenant: str, before: int | None, most: int
-    ) -> tuple[list[tuple[str, int]], int | None]:
-        """Return ids and sequence numbers, and where to go on if anything follows."""
-        highest = "+inf" if before is None else f"({before}"
-        found = await self._link.call(
-            "ZRANGE", keys.models(tenant), highest, "-inf", "BYSCORE", "REV",
-            "LIMIT", 0, most + 1, "WITHSCORES",
-        )  # fmt: skip
-        # Members and scores in turn.
-        pairs = [
-            (member.decode(), int(score))
-            for member, score in zip(found[::2], found[1::2], strict=True)
-        ]
-        return pairs[:most], pairs[most - 1][1] if len(pairs) > most else None
-
-    async def _matching(
-        self, scanned: list[tuple[str, int]], state: str, prefix: str
-    ) -> list[tuple[str, int]]:
-        told = await self._link.batch(
-            [("HMGET", keys.record(model_id), "state", "name") for model_id, _ in scanned]
+        ids, more = await find(
+            self._link, tenant, limit=limit, before=before, state=state, prefix=prefix
         )
-        return [
-            pair
-            for pair, (found, name) in zip(scanned, told, strict=True)
-            if found and (not state or found.decode() == state)
-            if name.decode().startswith(prefix)
-        ]
+        return await self.records(ids), more
 
     async def records(self, ids: list[str]) -> list[Record]:
         """Return the records of those models that there are."""

@@ -1,12 +1,21 @@
 #!lua flags=no-cluster
 -- A record, its places in the sets, and arq's entry, all at once.
 -- ARGV: id tenant name description attempts queue entry payload queue_timeout_ms
---       most_open most_open_of_tenant most_models
--- Returns ok (also when this very call came before) or what stands against it, and
--- when the record was created.
+--       most_open most_open_of_tenant most_models key fingerprint kept_ms
+--       key: of a request that may be repeated, or empty
+-- Returns ok (also when this very call came before) and when the record was created;
+-- or replayed and the id of the model that the key made; or what stands against it.
 local id, tenant, queue = ARGV[1], ARGV[2], ARGV[6]
 local created = redis.call('HGET', record_of(id), 'created')
 if created then return {'ok', tonumber(created)} end
+local once = ARGV[13] ~= '' and idempotent_of(tenant, ARGV[13])
+local first = once and redis.call('GET', once)
+-- The key of a model that is gone is free again.
+if first and redis.call('EXISTS', record_of(string.sub(first, 66))) == 1 then
+  redis.call('UNLINK', data_of(id))
+  if string.sub(first, 1, 64) ~= ARGV[14] then return {'other-body', 0} end
+  return {'replayed', string.sub(first, 66)}
+end
 local refusal
 if redis.call('ZCARD', OPEN) >= tonumber(ARGV[10]) then refusal = 'open_trainings'
 elseif redis.call('ZCARD', open_of(tenant)) >= tonumber(ARGV[11]) then
@@ -26,6 +35,7 @@ redis.call('ZADD', OPEN, time, id)
 redis.call('ZADD', open_of(tenant), time, id)
 redis.call('ZADD', models_of(tenant), redis.call('INCR', 'mls:sequence'), id)
 redis.call('ZADD', DEADLINES, time + tonumber(ARGV[9]), id)
+if once then redis.call('SET', once, ARGV[14] .. ':' .. id, 'PX', ARGV[15]) end
 enqueue(queue, ARGV[7], ARGV[8])
 tell_state(id)
 return {'ok', time}

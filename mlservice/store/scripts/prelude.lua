@@ -13,6 +13,7 @@ local function data_of(id) return 'mls:data:' .. id end
 local function artifact_of(id) return 'mls:artifact:' .. id end
 local function staged_of(id, attempt) return 'mls:staged:' .. id .. ':' .. attempt end
 local function events_of(id) return 'mls:events:' .. id end
+local function idempotent_of(tenant, key) return 'mls:idempotent:' .. tenant .. ':' .. key end
 local function open_of(tenant) return 'mls:open:' .. tenant end
 local function models_of(tenant) return 'mls:models:' .. tenant end
 local function alias_of(tenant, alias) return 'mls:alias:' .. tenant .. ':' .. alias end
