@@ -32,8 +32,12 @@ _TELL_EVERY_S = 0.2
 def run(connection: socket.socket, settings: Settings) -> None:
     """Fit one training and answer; the process ends with this call."""
     _limit(settings)
+    received = threading.Event()
+    # Now, since a thread needs memory that a large body may leave none of.
+    lifeline = threading.Thread(target=_end_with_parent, args=(connection, received), daemon=True)
+    lifeline.start()
     pieces = list(_receive(connection))
-    threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+    received.set()
     _send(connection, _train(pieces, settings, _Teller(connection)))
 
 
@@ -131,8 +135,9 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
     return bytes(received)
 
 
-def _end_with_parent(connection: socket.socket) -> None:
+def _end_with_parent(connection: socket.socket, received: threading.Event) -> None:
     """Wait for the parent to close its end, which it does by dying or giving up."""
+    received.wait()
     with contextlib.suppress(OSError):
         connection.recv(1)
     os._exit(1)
