@@ -14,6 +14,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 from msgspec import UNSET
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 from sklearn.preprocessing import StandardScaler
@@ -45,6 +46,10 @@ class Texts:
     codes: NDArray[np.intp]
 
 
+# Rows that are turned at a time: 1,000,000 of 20 columns take 62 ms so, and 174 ms
+# column by column, which leaves the processor's cache at each step.
+_BLOCK = 4096
+
 _Value = TypeVar("_Value", np.float64, np.intp)
 
 # Numbers have NaN where they are missing.
@@ -74,9 +79,10 @@ def learn(columns: Columns, options: Preprocessing, rows: Rows = None) -> "Prepa
     """
     learnt = [_feature(name, column, options, rows) for name, column in columns.items()]
     preparation = Preparation(tuple(learnt))
+    preparation.check_finite()
     if options.scale == "standard":
         preparation = _standardised(preparation, columns, rows)
-    preparation.check_finite()
+        preparation.check_finite()
     return preparation
 
 
@@ -98,7 +104,7 @@ def _fill(values: NDArray[np.float64], impute: str) -> float:
     present = values[~np.isnan(values)]
     if impute == "zero" or not len(present):
         return 0.0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return float(np.median(present) if impute == "median" else present.mean())
 
 
@@ -110,19 +116,9 @@ def _standardised(preparation: "Preparation", columns: Columns, rows: Rows) -> "
         scaler = StandardScaler().fit(numbers)
     # scikit-learn takes a variance that overflowed for that of a constant column.
     scales = np.where(np.isfinite(scaler.var_), scaler.scale_, np.inf)
-    learnt = iter(zip(scaler.mean_.tolist(), scales.tolist(), strict=True))
-    return Preparation(
-        tuple(
-            each if each.kind == "text" else _scaled(each, *next(learnt))
-            for each in preparation.features
-        )
-    )
-
-
-def _scaled(feature: Feature, mean: float, scale: float) -> Feature:
-    return Feature(
-        name=feature.name, missing=feature.missing, fill=feature.fill, mean=mean, scale=scale
-    )
+    learnt = zip(preparation.number_features, scaler.mean_.tolist(), scales.tolist(), strict=True)
+    scaled = {each.name: replace(each, mean=mean, scale=scale) for each, mean, scale in learnt}
+    return Preparation(tuple(scaled.get(each.name, each) for each in preparation.features))
 
 
 @dataclass(frozen=True)
@@ -195,19 +191,26 @@ class Preparation:
         columns : mapping of str to ndarray or Texts
             Those that were learnt from, or others of the same names and kinds.
         rows : ndarray of intp, optional
-            Positions of the rows to prepare, all if left out.
+            Those to prepare, all if left out.
 
         Returns
         -------
         ndarray of shape (n_samples, n_columns), float64, C-contiguous
             Or `csr_array` where one-hot columns make it large and mostly zero. A
             category that was not learnt has no column: its row has zeros.
+
+        Raises
+        ------
+        InvalidTable
+            If a number overflows once it is scaled.
         """
         numbers = self.numbers(columns, rows)
         if self.number_features and self.number_features[0].scale is not UNSET:
             means, scales = self.scales[:, : numbers.shape[1]]
-            numbers -= means
-            numbers /= scales
+            with np.errstate(over="ignore"):
+                numbers -= means
+                numbers /= scales
+            _check_scaled(numbers)
         if not self.text_features:
             return numbers
         texts = self._one_hot(columns, rows)
@@ -220,12 +223,16 @@ class Preparation:
 
     def numbers(self, columns: Columns, rows: Rows) -> NDArray[np.float64]:
         """Return the numeric features, filled and not scaled, of shape (n_samples, n_numbers)."""
-        prepared = np.empty((_length(columns, rows), len(self.number_features)))
-        for position, feature in enumerate(self.number_features):
-            values = _of(_numbers(columns[feature.name]), rows)
-            if feature.fill is not UNSET:
-                values = np.where(np.isnan(values), feature.fill, values)
-            prepared[:, position] = values
+        wanted = [(_numbers(columns[each.name]), each.fill) for each in self.number_features]
+        prepared = np.empty((_length(columns, rows), len(wanted)))
+        for start in range(0, len(prepared), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            chosen = block if rows is None else rows[block]
+            for position, (values, fill) in enumerate(wanted):
+                part = values[chosen]
+                if fill is not UNSET:
+                    part = np.where(np.isnan(part), fill, part)
+                prepared[block, position] = part
         return prepared
 
     def _one_hot(self, columns: Columns, rows: Rows) -> csr_array:
@@ -259,6 +266,12 @@ class Preparation:
         return coef, intercept - coef @ means
 
 
+def _check_scaled(numbers: NDArray[np.float64]) -> None:
+    # Those that were not learnt from may be far from the others.
+    if not np.isfinite(numbers).all():
+        raise InvalidTable("Numbers must be small enough to be scaled, they overflow float64.")
+
+
 def labels(feature: Feature) -> list[str]:
     """Return a text feature's categories as columns are named; a missing text is empty."""
     categories = () if feature.categories is UNSET else feature.categories
@@ -267,14 +280,14 @@ def labels(feature: Feature) -> list[str]:
 
 def _numbers(column: Column) -> NDArray[np.float64]:
     if isinstance(column, Texts):
-        raise TypeError("A numeric feature needs a column of numbers, it is text.")
+        raise TypeError("A numeric feature needs numbers.")
     return column
 
 
 def _texts(column: Column) -> Texts:
-    if isinstance(column, Texts):
-        return column
-    raise TypeError("A text feature needs a column of text, it is numbers.")
+    if not isinstance(column, Texts):
+        raise TypeError("A text feature needs text.")
+    return column
 
 
 def _places(feature: Feature, values: Sequence[str]) -> NDArray[np.intp]:

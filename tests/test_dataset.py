@@ -292,12 +292,14 @@ def test_parameters_are_judged_with_the_classes() -> None:
             st.dictionaries(st.sampled_from(["a", "y", "columns", "data"]), inner, max_size=4),
         ),
         max_leaves=12,
-    )
+    ),
+    st.sampled_from(["median", "mean", "zero", "error"]),
+    st.sampled_from(["none", "standard"]),
 )
-def test_any_json_is_a_dataset_or_a_problem(data: Any) -> None:
-    """No table of any shape ends as a bug."""
+def test_any_json_is_a_dataset_or_a_problem(data: Any, impute: str, scale: str) -> None:
+    """No table of any shape ends as a bug, however it is prepared."""
     try:
-        prepared = dataset_of(data)
+        prepared = dataset_of(data, preprocessing={"impute": impute, "scale": scale})
     except Problem as problem:
         outcome = problem.status in {400, 422}
     else:

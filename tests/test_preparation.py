@@ -233,6 +233,8 @@ def test_coefficients_in_units_of_the_input_give_the_same_scores() -> None:
         (numbers(1e308, 1.5e308, None), Preprocessing(impute="mean")),
         (numbers(1e308, 1.5e308, None), Preprocessing()),
         (numbers(1e308, -1e308), STANDARD),
+        (numbers(1e308, 1.5e308, None), Preprocessing(impute="mean", scale="standard")),
+        (numbers(1e308, 1e308, -1.5e308, -1e308, None), Preprocessing(impute="mean")),
     ],
 )
 def test_numbers_whose_mean_or_variance_overflows_are_refused(
@@ -241,6 +243,30 @@ def test_numbers_whose_mean_or_variance_overflows_are_refused(
     """Nothing that is learnt is infinite; the column is named."""
     with pytest.raises(InvalidTable, match="Numbers of 'a' must be small enough"):
         learn({"a": column}, options)
+
+
+def test_number_that_overflows_once_it_is_scaled_is_refused() -> None:
+    """A held-out number may be too far from those that were learnt from."""
+    column = numbers(1e-160, 3e-160, 1e153)
+    preparation = learn({"a": column}, STANDARD, np.array([0, 1]))
+
+    with pytest.raises(InvalidTable, match="small enough to be scaled"):
+        preparation.transform({"a": column})
+
+
+def test_long_columns_are_prepared_in_blocks_like_short_ones() -> None:
+    """Rows keep their order, filled or not, whichever are taken."""
+    column = np.arange(10_000.0)
+    column[5000] = np.nan
+    columns: dict[str, Column] = {"a": column, "b": -np.arange(10_000.0)}
+    preparation = learn(columns, Preprocessing(impute="zero"))
+    rows = np.arange(9999, -1, -1)
+
+    filled = np.where(np.isnan(column), 0.0, column)
+    assert dense(preparation.transform(columns))[:, 0].tolist() == filled.tolist()
+    assert (
+        dense(preparation.transform(columns, rows))[:, 1].tolist() == (-rows.astype(float)).tolist()
+    )
 
 
 def test_preparation_is_remade_from_its_features() -> None:
