@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mlservice import weights
 from mlservice.errors import Fault, InvalidTable, SingleClass, TableTooLarge
 from mlservice.kinds import check_name, kind_name, read_column
 from mlservice.params import resolve
@@ -60,6 +61,10 @@ class Dataset:
         Which rows are held out, and which make the folds.
     is_automatic : bool
         Whether the solver may be exchanged for another.
+    sample_weight : ndarray of shape (n_samples,), optional
+        What each sample counts.
+    weighted_by : str, optional
+        Name of the column of weights.
     """
 
     columns: Columns
@@ -72,12 +77,15 @@ class Dataset:
     params: dict[str, Any]
     splits: Splits
     is_automatic: bool = False
+    sample_weight: NDArray[np.float64] | None = None
+    weighted_by: str | None = None
 
     def take(self, rows: NDArray[np.intp]) -> "Dataset":
         """Return what is fitted on some of the samples; its preparation knows no others."""
         preparation = learn(self.columns, self.preprocessing, rows)
         X = self.prepared(preparation, rows)
-        return replace(self, preparation=preparation, X=X, y=self.y[rows])
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return replace(self, preparation=preparation, X=X, y=self.y[rows], sample_weight=weight)
 
     def prepared(self, preparation: Preparation, rows: NDArray[np.intp]) -> Matrix:
         """Prepare some of the samples by what was learnt, from these or others."""
@@ -103,6 +111,7 @@ class Dataset:
             classes=list(self.classes),
             params=self.params,
             preprocessing=self.preprocessing,
+            sample_weight=self.weighted_by,
             evaluation=self.splits.evaluation,
             warnings=[*self.splits.told, *self.remarks()],
         )
@@ -114,6 +123,8 @@ class Dataset:
         for column in self.columns.values():
             seen.update(_bytes(column))
         seen.update(self.y.astype("<i8", copy=False).data)
+        if self.sample_weight is not None:
+            seen.update(self.sample_weight.astype("<f8", copy=False).data)
         return seen.hexdigest()
 
 
@@ -146,7 +157,9 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     if request.target not in table.columns:
         raise _no_target(request.target, table)
     roles = taken(request.evaluation, list(table.columns), request.target)
-    names = [name for name in table.columns if name not in {request.target, *roles.values()}]
+    used = {request.target, *roles.values()}
+    weights.check_column(request.sample_weight, table.columns, used)
+    names = [name for name in table.columns if name not in {*used, request.sample_weight}]
     _check_size(table, names, limits)
     faults = Faults()
     check_name(table, request.target, faults)
@@ -160,6 +173,8 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     position = {label: code for code, label in enumerate(classes)}
     y = np.fromiter(map(position.__getitem__, labels), np.intp, len(labels))
     parting = {role: _cells(table, name) for role, name in roles.items()}
+    weighting = request.sample_weight and _cells(table, request.sample_weight)
+    weight = weights.read(weighting, y, classes) if weighting else None
     return Dataset(
         columns=_views(X, columns) if preparation.is_identity else columns,
         target=request.target,
@@ -170,7 +185,9 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
         classes=classes,
         params=resolve(request.params, list(classes), shape=(X.shape[0], X.shape[1])),
         is_automatic=request.params.solver == "auto",
-        splits=split(request.evaluation, y, classes, parting),
+        splits=split(request.evaluation, y, classes, parting, weight),
+        sample_weight=weight,
+        weighted_by=request.sample_weight,
     )
 
 

@@ -53,6 +53,9 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Annotated[str, Meta(max_length=200)] | None, Meta(description="A name for people.")
     ] = None
     params: Params = Params()
+    sample_weight: Annotated[
+        str | None, Meta(description="A column of weights, 0 or more; it is no feature.")
+    ] = None
     preprocessing: Preprocessing = Preprocessing()
     evaluation: Evaluation = Evaluation()
 
@@ -132,6 +135,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] | None = None
     preprocessing: Preprocessing | None = None
     evaluation: Evaluation | None = None
+    sample_weight: str | None = None
     solver_choice: SolverChoice | None = None
     metrics: Measured | None = None
     inference: dict[str, dict[str, Estimate]] | None = None
@@ -170,6 +174,7 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] | None
     preprocessing: Preprocessing | None
     evaluation: Evaluation | None
+    sample_weight: str | None
     solver_choice: SolverChoice | None
     metrics: Measured | None
     inference: dict[str, dict[str, Estimate]] | None

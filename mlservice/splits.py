@@ -53,6 +53,8 @@ class Splits:
         Number of each sample's group.
     order : ndarray of shape (n_samples,), optional
         Positions of the samples, the first first.
+    weight : ndarray of shape (n_samples,), optional
+        What each sample counts; those that count 0 are in no part's count.
     told : tuple of FitWarning
         What was left out, and why.
     """
@@ -62,6 +64,7 @@ class Splits:
     classes: tuple[Label, ...]
     groups: Rows | None = None
     order: Rows | None = None
+    weight: NDArray[np.float64] | None = None
     told: tuple[FitWarning, ...] = ()
 
     def hold_out(self) -> Part | None:
@@ -127,7 +130,11 @@ def taken(evaluation: Evaluation, columns: Sequence[str], target: str) -> dict[s
 
 
 def split(
-    evaluation: Evaluation, y: Rows, classes: tuple[Label, ...], cells: dict[str, list[Any]]
+    evaluation: Evaluation,
+    y: Rows,
+    classes: tuple[Label, ...],
+    cells: dict[str, list[Any]],
+    weight: NDArray[np.float64] | None = None,
 ) -> Splits:
     """Decide how rows are parted.
 
@@ -141,6 +148,8 @@ def split(
         The target's values.
     cells : dict
         The columns that `taken` named, by their role.
+    weight : ndarray of shape (n_samples,), optional
+        What each sample counts.
 
     Raises
     ------
@@ -158,6 +167,7 @@ def split(
         classes=classes,
         groups=_groups(cells["group"]) if "group" in cells else None,
         order=_order(cells["order"]) if "order" in cells else None,
+        weight=weight,
     )
     _check_folds(splits)
     lack = _hold_out_lack(splits)
@@ -175,7 +185,7 @@ def _without_test(splits: Splits, lack: str) -> Splits:
     evaluation = msgspec.structs.replace(splits.evaluation, test_size=0.0)
     return Splits(
         evaluation=evaluation, y=splits.y, classes=splits.classes,
-        groups=splits.groups, order=splits.order, told=(told,),
+        groups=splits.groups, order=splits.order, weight=splits.weight, told=(told,),
     )  # fmt: skip
 
 
@@ -190,18 +200,29 @@ def _hold_out_lack(splits: Splits) -> str | None:
         return None
     alone = splits.evaluation.stratify and splits.groups is None and splits.order is None
     return _lack(splits, part[0], 2 if alone else 1) or (
-        _lack(splits, part[1], 2, "the test part") if alone else None
+        _lack(splits, part[1], 2, "the test part") if alone else _empty(splits, part[1])
     )
 
 
 def _lack(splits: Splits, rows: Rows, least: int, name: str = "the training part") -> str | None:
-    counts = np.bincount(splits.y[rows], minlength=len(splits.classes))
+    counts = _counts(splits, rows)
     scarce = int(counts.argmin())
     if counts[scarce] >= least:
         return None
     what = f"{least} rows" if least > 1 else "a row"
     label = _label(splits, scarce)
     return f"{name} must have {what} of each class, of {label} it has {counts[scarce]}"
+
+
+def _counts(splits: Splits, rows: Rows) -> Rows:
+    """Return how many rows of each class count."""
+    if splits.weight is not None:
+        rows = rows[splits.weight[rows] > 0]
+    return np.bincount(splits.y[rows], minlength=len(splits.classes))
+
+
+def _empty(splits: Splits, rows: Rows) -> str | None:
+    return None if _counts(splits, rows).any() else "the part to measure on has no row that counts"
 
 
 def _label(splits: Splits, code: int) -> str:
@@ -222,7 +243,10 @@ def _check_folds(splits: Splits) -> None:
             f"{_label(splits, code)} has {counts[code]}.",
         )
     try:
-        lacks = [_lack(splits, fitted, 1) for fitted, _ in splits.folds()]
+        lacks = [
+            _lack(splits, fitted, 1) or _empty(splits, measured)
+            for fitted, measured in splits.folds()
+        ]
     except ValueError as error:
         what = "groups" if splits.groups is not None else "rows"
         raise _invalid("folds", f"{folds} folds need more {what} than the table has.") from error

@@ -53,7 +53,8 @@ def evaluate(
 
 
 def _predicted(dataset: Dataset, rows: Rows, predict: Predictor) -> Predicted:
-    return Predicted(y=dataset.y[rows], P=predict(rows), weight=np.ones(len(rows)))
+    weight = np.ones(len(rows)) if dataset.sample_weight is None else dataset.sample_weight[rows]
+    return Predicted(y=dataset.y[rows], P=predict(rows), weight=weight)
 
 
 def _cross_validation(folds: list[Predicted], names: list[str], *, draw: bool) -> CrossValidation:

@@ -105,6 +105,8 @@ def _unfit(dataset: Dataset) -> str | None:
     rows, columns = dataset.X.shape
     if dataset.params["class_weight"] is not None:
         return "Inference is left out: class_weight changes what a row counts."
+    if dataset.sample_weight is not None:
+        return "Inference is left out: sample_weight changes what a row counts."
     if dataset.params["fit_intercept"] is False and dataset.preparation.scales[0].any():
         return "Inference is left out: standardised columns have a mean, and there is no intercept."
     if (len(dataset.classes) - 1) * (columns + 1) > MOST_PARAMETERS:

@@ -154,7 +154,7 @@ def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fitted = unfitted.fit(dataset.X, dataset.y)
+            fitted = unfitted.fit(dataset.X, dataset.y, sample_weight=dataset.sample_weight)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise NumericalFailure(_NOT_FINITE + f" scikit-learn says: {str(error)[:300]}") from error
     finite = np.isfinite(fitted.coef_).all() and np.isfinite(fitted.intercept_).all()
