@@ -110,6 +110,7 @@ async def test_arqs_health_check_knows_a_worker_that_lives(client: Client, spawn
     assert (alone, beside) == (1, 0)
 
 
+@pytest.mark.alone
 async def test_a_killed_workers_training_is_taken_up_within_20_seconds(
     client: Client, spawn: Spawn
 ) -> None:
