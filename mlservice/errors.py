@@ -199,6 +199,15 @@ class BodyTooLarge(ClientProblem):
     slug, title, status = "body-too-large", "The body is too large", 413
 
 
+class DryRunTooLarge(ClientProblem):
+    """A dry run takes less than 1 MiB, so that it holds up no other request.
+
+    Send the first rows of the table, or train on it: a worker checks it then.
+    """
+
+    slug, title, status = "dry-run-too-large", "The body is too large for a dry run", 413
+
+
 class UnsupportedMediaType(ClientProblem):
     """The body's `Content-Type` or `Content-Encoding` is not one that this path reads.
 

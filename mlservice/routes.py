@@ -25,6 +25,7 @@ from mlservice.schemas import (
     AliasDocument,
     AliasList,
     AliasRequest,
+    DryRun,
     Index,
     Liveness,
     ModelDocument,
@@ -113,10 +114,21 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/models",
         lifecycle.train,
-        parameters=[_PREFER, _IDEMPOTENCY_KEY, _OPTIONS],
+        parameters=[
+            _PREFER,
+            _IDEMPOTENCY_KEY,
+            _OPTIONS,
+            Parameter(
+                name="dry_run",
+                place="query",
+                description="Check only, and tell what would be trained.",
+                schema={"type": "boolean", "default": False},
+            ),
+        ],
         body=TrainingRequest,
         media_types=[each for each in MEDIA_TYPES if each != JSON],
         answers=[
+            Answer(status=200, description="Of a dry run.", body=DryRun),
             Answer(
                 status=201,
                 description="Ended within the time that was preferred.",
@@ -135,6 +147,7 @@ ROUTES: tuple[Route, ...] = (
             errors.MalformedBody,
             errors.MalformedQuery,
             errors.BodyTooLarge,
+            errors.DryRunTooLarge,
             errors.UnsupportedMediaType,
             errors.InvalidRequest,
             errors.InvalidParameter,

@@ -148,6 +148,24 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     provenance: dict[str, Any] | None = None
 
 
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training would be: its table and its options, all defaults filled in."""
+
+    name: str | None
+    rows: int
+    features: list[Feature]
+    target: str
+    classes: list[Label]
+    params: dict[str, Any]
+    preprocessing: Preprocessing
+    evaluation: Evaluation
+    warnings: list[FitWarning]
+    memory_bytes: Annotated[
+        int,
+        Meta(description="Estimate: the body, and three matrices of 8 bytes a cell of the table."),
+    ]
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a fit is; the solver lbfgs tells its iterations."""
 

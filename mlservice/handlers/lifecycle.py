@@ -1,15 +1,22 @@
 """Train, describe, cancel and delete models."""
 
 import uuid
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from mlservice.cache import CACHE
-from mlservice.errors import MalformedIdempotencyKey
+from mlservice.errors import (
+    DryRunTooLarge,
+    Fault,
+    InvalidParameter,
+    MalformedIdempotencyKey,
+    UnsupportedMediaType,
+)
 from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
 from mlservice.query import read_query
-from mlservice.schemas import Description
+from mlservice.schemas import Description, DryRun
 from mlservice.store import PIECE_BYTES, Once, Record
 from mlservice.wire import (
     CHANGES,
@@ -26,6 +33,7 @@ from mlservice.wire import (
 )
 
 MOST_KEY = 255
+DRY_RUN = "dry_run"
 
 
 async def train(request: web.Request) -> web.Response:
@@ -39,6 +47,8 @@ async def train(request: web.Request) -> web.Response:
     name, description = None, Description()
     if len(sent.body) < PIECE_BYTES:
         name, description = check_early(sent, request.app[SETTINGS])
+    if _is_dry(request):
+        return _tell(sent, name, description)
     # A larger body is checked by its worker: parsing it here would stall other requests.
     once.add(sent.body)
     await models.append(model_id, sent.header() + sent.body)
@@ -54,6 +64,32 @@ async def train(request: web.Request) -> web.Response:
     )
     replayed = {} if record.id == model_id else {"Idempotency-Replayed": "true"}
     return await _created(request, record, replayed)
+
+
+def _is_dry(request: web.Request) -> bool:
+    """Read `dry_run`, which stands in the query whatever the body is."""
+    if DRY_RUN not in request.rel_url.raw_query_string:
+        return False
+    query = read_query(request.rel_url.raw_query_string)
+    said = {text for name, text in query if name == DRY_RUN}
+    if said - {"true", "false"}:
+        detail = f"dry_run must be true or false, it is {min(said - {'true', 'false'})[:64]!r}."
+        raise InvalidParameter(detail, errors=[Fault(parameter=DRY_RUN, detail=detail)])
+    return "true" in said
+
+
+def _tell(sent: Sent, name: str | None, description: Description) -> web.Response:
+    """Answer a dry run with what was checked."""
+    if len(sent.body) >= PIECE_BYTES:
+        raise DryRunTooLarge(f"A dry run must have less than {PIECE_BYTES} bytes, it has more.")
+    if description.rows is None:
+        raise UnsupportedMediaType("A dry run must be JSON or text, workers read what this is.")
+    told: dict[str, Any] = {
+        field: getattr(description, field, None) for field in DryRun.__struct_fields__
+    }
+    cells = description.rows * (len(description.features or ()) + 1)
+    told |= {"name": name, "memory_bytes": len(sent.body) + 3 * 8 * cells}
+    return respond(DryRun(**told))
 
 
 def _once(request: web.Request) -> Once:
@@ -90,7 +126,8 @@ def _sent(request: web.Request, first: bytes) -> Sent:
     """Return what was sent, as far as it is there, its options checked."""
     if "Content-Type" not in request.headers or request.content_type == JSON:
         return Sent(body=first)
-    options = read_query(request.rel_url.raw_query_string)
+    query = read_query(request.rel_url.raw_query_string)
+    options = [(name, text) for name, text in query if name != DRY_RUN]
     sent = Sent(media_type=request.content_type, options=options, body=first)
     check_options(sent)
     return sent
