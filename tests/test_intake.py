@@ -360,3 +360,29 @@ async def test_faults_of_a_compact_format_end_the_training(
     document = await get(client, f"/models/{queued['id']}")
     assert (wrong, status) == (422, 202)
     assert document["error"]["type"] == "/problems/malformed-body"
+
+
+async def test_every_group_of_options_may_stand_in_the_query(
+    client: Client, settings: Settings
+) -> None:
+    """Weights, evaluation and preprocessing are told of a CSV as of JSON: one model."""
+    columns = iris_columns() | {"weight": [1.0 + i % 3 for i in range(150)]}
+    columns["sepal_width"][7] = None
+    members = {
+        "sample_weight": "weight",
+        "evaluation": {"test_size": 0.5, "random_state": 3},
+        "preprocessing": {"impute": "mean", "scale": "standard"},
+    }
+    query = "?target=species&params.max_iter=1000&sample_weight=weight&evaluation.test_size=0.5"
+    query += "&evaluation.random_state=3&preprocessing.impute=mean&preprocessing.scale=standard"
+
+    ids = [await create(client, make_request(data=columns, **members))]
+    status, document = await post(client, to_csv(columns), CSV_HEADERS, query)
+    assert status == 202, document
+    await work(settings)
+
+    first, second = [await get(client, f"/models/{each}") for each in (*ids, document["id"])]
+    assert first["state"] == second["state"] == "ready"
+    assert first["coefficients"] == second["coefficients"]
+    assert first["metrics"] == second["metrics"]
+    assert first["provenance"]["data_digest"] == second["provenance"]["data_digest"]
