@@ -83,6 +83,20 @@ def test_class_metrics_and_averages_are_scikit_learns(n_classes: int) -> None:
         assert [of.precision, of.recall, of.f1] == pytest.approx(expected(average))
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e100])
+def test_size_of_weights_changes_no_score(scale: float) -> None:
+    """Weights count by their ratios, however large or small they all are."""
+    predicted = predictions(n_classes=2)
+    scaled = Predicted(y=predicted.y, P=predicted.P, weight=predicted.weight * scale)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = measured(scaled, draw=True)
+
+    expected = scikit_learn_of(predicted)
+    assert {name: getattr(found, name) for name in expected} == pytest.approx(expected, rel=1e-9)
+
+
 def test_confusion_matrix_is_scikit_learns() -> None:
     """Rows are true classes, columns predicted ones."""
     predicted = predictions(n_classes=3)

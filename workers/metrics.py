@@ -82,11 +82,11 @@ class Ranking:
 
     def roc_auc(self) -> float | None:
         """Return the area under the ROC, None without rows of both kinds."""
-        both = self.tps[-1] * self.fps[-1]
-        if not both:
+        if not (self.tps[-1] and self.fps[-1]):
             return None
-        heights = np.append(0, self.tps[:-1]) + self.tps
-        return float(np.sum(np.diff(self.fps, prepend=0) * heights) / 2 / both)
+        # Shares first: products of weights may not fit in float64.
+        heights = (np.append(0, self.tps[:-1]) + self.tps) / self.tps[-1]
+        return float(np.sum(np.diff(self.fps, prepend=0) / self.fps[-1] * heights) / 2)
 
     def average_precision(self) -> float | None:
         """Return the mean precision over the steps of recall, None without the class."""
@@ -176,11 +176,14 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _matthews(confusion: Vector) -> float | None:
-    true, guessed, total = confusion.sum(axis=1), confusion.sum(axis=0), confusion.sum()
-    spread = (total**2 - guessed @ guessed) * (total**2 - true @ true)
-    if spread <= 0:
+    true, guessed = confusion.sum(axis=1), confusion.sum(axis=0)
+    # Not by 1 - true @ true: its rounding would hide that there is one class only.
+    if np.count_nonzero(true) < 2 or np.count_nonzero(guessed) < 2:
         return None
-    return float((confusion.trace() * total - true @ guessed) / math.sqrt(spread))
+    shares = confusion / confusion.sum()
+    true, guessed = shares.sum(axis=1), shares.sum(axis=0)
+    spread = (1 - guessed @ guessed) * (1 - true @ true)
+    return float((shares.trace() - true @ guessed) / math.sqrt(spread)) if spread > 0 else None
 
 
 def _log_loss(predicted: Predicted) -> float:
@@ -248,7 +251,7 @@ def _drawn(predicted: Predicted, rankings: list[Ranking], names: list[str]) -> d
 
 
 def _roc(ranking: Ranking) -> list[RocPoint]:
-    if not ranking.tps[-1] * ranking.fps[-1]:
+    if not (ranking.tps[-1] and ranking.fps[-1]):
         return []
     some = ranking.corners()
     columns = (
