@@ -202,7 +202,7 @@ async def test_a_training_that_overruns_its_time_is_failed_and_its_process_gone(
 
 async def test_a_training_that_overruns_its_memory_is_failed(client: Client, spawn: Spawn) -> None:
     """The child meets its limit, the worker does not notice."""
-    limit = str(384 * 1024 * 1024)
+    limit = str(512 * 1024 * 1024)
     spawn(*MODULE, **SHORT, MLSERVICE_TRAINING_MEMORY_BYTES=limit)
     # The solver's Hessian has (3 x 2000)² numbers of 8 bytes: 288 MB at once.
     data = {f"f{i}": [0.5] * 600 for i in range(2000)} | {"y": [0, 1, 2] * 200}

@@ -97,7 +97,7 @@ async def test_a_fit_that_overruns_its_time_is_killed() -> None:
 
 async def test_a_fit_that_needs_too_much_memory_fails_by_itself() -> None:
     """The limit is the child's; the parent hears the reason."""
-    pool = Pool(Settings(training_memory_bytes=384 * 1024 * 1024))
+    pool = Pool(Settings(training_memory_bytes=512 * 1024 * 1024))
     await pool.start()
     body = {"data": {"x": [0.5] * 12_000_000, "y": [0, 1] * 6_000_000}, "target": "y"}
     whole = json.dumps(body).encode()
