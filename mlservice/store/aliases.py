@@ -8,12 +8,11 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID
 
 from mlservice.errors import AliasMoved, AliasNotFound, InvalidAlias, StoreUnavailable
 from mlservice.store import keys
 from mlservice.store.link import Link
-from mlservice.store.models import not_ready
+from mlservice.store.models import is_id, not_ready
 from mlservice.store.records import not_found, time_of
 
 FRESH_S = 1.0
@@ -42,14 +41,6 @@ class Alias:
     def model_id(self) -> str:
         """The model that it points at."""
         return self.targets[0][0]
-
-
-def is_id(name: str) -> bool:
-    """Tell whether a name is a UUID, as models' ids are and no alias is."""
-    try:
-        return len(name) == 36 and str(UUID(name)) == name.lower()
-    except ValueError:
-        return False
 
 
 class Aliases:
