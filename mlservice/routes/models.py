@@ -1,56 +1,20 @@
-"""The whole API as one table; the OpenAPI document is made from it."""
-
-from dataclasses import dataclass
-from typing import Any
+"""Models: train, follow, describe, predict, take away."""
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from mlservice import errors, openapi
-from mlservice.catalogue import Catalogue
+from mlservice import errors
 from mlservice.errors import Problem
 from mlservice.export import FORMATS
-from mlservice.handlers import (
-    aliases,
-    artifacts,
-    following,
-    lifecycle,
-    lists,
-    operations,
-    prediction,
-)
+from mlservice.handlers import artifacts, following, lifecycle, lists, prediction
 from mlservice.intake import JSON, MEDIA_TYPES
-from mlservice.openapi import Answer, Operation, Parameter
-from mlservice.schemas import (
-    AliasDocument,
-    AliasList,
-    AliasRequest,
-    DryRun,
-    Index,
-    Liveness,
-    ModelDocument,
-    ModelList,
-    Prediction,
-    Readiness,
-    TrainingRequest,
-)
+from mlservice.openapi import Answer, Parameter
+from mlservice.routes.route import Route, route
+from mlservice.schemas import DryRun, ModelDocument, ModelList, Prediction, TrainingRequest
 
 _ID = Parameter(
     name="id",
     place="path",
     description="The model's id, or an alias of it.",
-    schema={"type": "string"},
-)
-_ALIAS = Parameter(
-    name="alias",
-    place="path",
-    description="The alias's name.",
-    schema={"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
-)
-_IF_MATCH = Parameter(
-    name="If-Match",
-    place="header",
-    description="The alias's `ETag`: it is moved only if nobody has moved it since.",
     schema={"type": "string"},
 )
 _PREFER = Parameter(
@@ -83,25 +47,6 @@ _UNREADY: tuple[type[Problem], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Route:
-    """A handler, and how clients see it; the handler's docstring is the summary."""
-
-    method: str
-    path: str
-    handler: Handler
-    details: dict[str, Any]
-
-    def operation(self) -> Operation:
-        """Return what the OpenAPI document says of the route."""
-        summary = (self.handler.__doc__ or "").strip().rstrip(".")
-        return Operation(method=self.method, path=self.path, summary=summary, **self.details)
-
-
-def _route(method: str, path: str, handler: Handler, **details: Any) -> Route:
-    return Route(method, path, handler, details)
-
-
 async def describe_or_predict(request: web.Request) -> web.StreamResponse:
     """Describe a model; with a query, predict the class of the row that it names."""
     if request.rel_url.raw_query_string:
@@ -110,7 +55,7 @@ async def describe_or_predict(request: web.Request) -> web.StreamResponse:
 
 
 ROUTES: tuple[Route, ...] = (
-    _route(
+    route(
         "POST",
         "/models",
         lifecycle.train,
@@ -163,7 +108,7 @@ ROUTES: tuple[Route, ...] = (
             errors.StoreUnavailable,
         ],
     ),
-    _route(
+    route(
         "GET",
         "/models",
         lists.list_models,
@@ -201,7 +146,7 @@ ROUTES: tuple[Route, ...] = (
         answers=[Answer(status=200, description="A page.", body=ModelList, headers=("Link",))],
         problems=[errors.InvalidParameter, errors.StoreUnavailable],
     ),
-    _route(
+    route(
         "GET",
         "/models/{id}",
         describe_or_predict,
@@ -225,7 +170,7 @@ ROUTES: tuple[Route, ...] = (
         ],
         problems=_UNREADY,
     ),
-    _route(
+    route(
         "GET",
         "/models/{id}/events",
         following.events,
@@ -249,7 +194,7 @@ ROUTES: tuple[Route, ...] = (
         ],
         problems=[errors.ModelNotFound, errors.StoreUnavailable],
     ),
-    _route(
+    route(
         "POST",
         "/models/{id}/cancel",
         lifecycle.cancel,
@@ -257,7 +202,7 @@ ROUTES: tuple[Route, ...] = (
         answers=[Answer(status=202, description="Cancelled.", body=ModelDocument)],
         problems=[errors.ModelNotFound, errors.ModelEnded, errors.StoreUnavailable],
     ),
-    _route(
+    route(
         "GET",
         "/models/{id}/artifact",
         artifacts.download,
@@ -281,7 +226,7 @@ ROUTES: tuple[Route, ...] = (
             errors.StoreUnavailable,
         ],
     ),
-    _route(
+    route(
         "GET",
         "/models/{id}/export",
         artifacts.export,
@@ -303,7 +248,7 @@ ROUTES: tuple[Route, ...] = (
             errors.StoreUnavailable,
         ],
     ),
-    _route(
+    route(
         "DELETE",
         "/models/{id}",
         lifecycle.delete,
@@ -311,125 +256,4 @@ ROUTES: tuple[Route, ...] = (
         answers=[Answer(status=204, description="Deleted.")],
         problems=[errors.ModelNotFound, errors.ModelAliased, errors.StoreUnavailable],
     ),
-    _route(
-        "GET",
-        "/aliases",
-        aliases.list_all,
-        tag="aliases",
-        answers=[Answer(status=200, description="All of them.", body=AliasList)],
-        problems=[errors.StoreUnavailable],
-    ),
-    _route(
-        "GET",
-        "/aliases/{alias}",
-        aliases.describe,
-        tag="aliases",
-        parameters=[_ALIAS],
-        answers=[
-            Answer(
-                status=200, description="Where it points.", body=AliasDocument, headers=("ETag",)
-            )
-        ],
-        problems=[errors.AliasNotFound, errors.StoreUnavailable],
-    ),
-    _route(
-        "PUT",
-        "/aliases/{alias}",
-        aliases.move,
-        tag="aliases",
-        parameters=[_ALIAS, _IF_MATCH],
-        body=AliasRequest,
-        answers=[Answer(status=200, description="Moved.", body=AliasDocument, headers=("ETag",))],
-        problems=[
-            errors.MalformedJson,
-            errors.ModelNotFound,
-            errors.ModelNotReady,
-            errors.AliasMoved,
-            errors.BodyTooLarge,
-            errors.UnsupportedMediaType,
-            errors.InvalidRequest,
-            errors.InvalidAlias,
-            errors.StoreUnavailable,
-        ],
-    ),
-    _route(
-        "DELETE",
-        "/aliases/{alias}",
-        aliases.delete,
-        tag="aliases",
-        parameters=[_ALIAS],
-        answers=[Answer(status=204, description="Deleted.")],
-        problems=[errors.AliasNotFound, errors.StoreUnavailable],
-    ),
-    _route(
-        "GET",
-        "/params",
-        operations.params,
-        answers=[Answer(status=200, description="The catalogue.", body=Catalogue)],
-    ),
-    _route(
-        "GET",
-        "/health/live",
-        operations.live,
-        tag="operations",
-        answers=[Answer(status=200, description="Alive.", body=Liveness)],
-    ),
-    _route(
-        "GET",
-        "/health/ready",
-        operations.ready,
-        tag="operations",
-        parameters=[
-            Parameter(
-                name="for",
-                place="query",
-                description="`training` asks for the store and a worker as well.",
-                schema={"enum": ["training"]},
-            )
-        ],
-        answers=[
-            Answer(status=200, description="Ready.", body=Readiness),
-            Answer(status=503, description="Not ready.", body=Readiness),
-        ],
-    ),
-    _route(
-        "GET",
-        "/openapi.json",
-        operations.openapi,
-        tag="operations",
-        answers=[Answer(status=200, description="This document.", body=dict)],
-    ),
-    _route(
-        "GET",
-        "/problems/{slug}",
-        operations.problem_page,
-        tag="operations",
-        parameters=[
-            Parameter(
-                name="slug",
-                place="path",
-                description="Last part of a problem's `type`.",
-                schema={"enum": [kind.slug for kind in errors.problems()]},
-            )
-        ],
-        answers=[Answer(status=200, description="The words.", body=str, media_type="text/plain")],
-        problems=[errors.NotFound],
-    ),
-    _route(
-        "GET",
-        "/",
-        operations.index,
-        tag="operations",
-        answers=[Answer(status=200, description="The index.", body=Index)],
-    ),
 )
-
-
-def add_routes(app: web.Application, *, version: str) -> None:
-    """Serve every route of the table, and the document that describes them."""
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
-        if route.method == "GET":
-            app.router.add_route("HEAD", route.path, route.handler)
-    operations_ = [route.operation() for route in ROUTES]
-    app[operations.DOCUMENT] = openapi.document(operations_, version=version)

@@ -1,0 +1,20 @@
+"""The whole API as one table; the OpenAPI document is made from it."""
+
+from aiohttp import web
+
+from mlservice import openapi
+from mlservice.handlers.operations import DOCUMENT
+from mlservice.routes import aliases, models, operations
+from mlservice.routes.route import Route
+
+ROUTES: tuple[Route, ...] = (*models.ROUTES, *aliases.ROUTES, *operations.ROUTES)
+
+
+def add_routes(app: web.Application, *, version: str) -> None:
+    """Serve every route of the table, and the document that describes them."""
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, route.handler)
+    described = [route.operation() for route in ROUTES]
+    app[DOCUMENT] = openapi.document(described, version=version)
