@@ -7,6 +7,7 @@ and leaves the next start to its supervisor.
 import asyncio
 import contextlib
 import logging
+import signal
 
 from arq.worker import Worker
 from redis.exceptions import RedisError
@@ -27,6 +28,12 @@ class PatientWorker(Worker):
 
     async def close(self) -> None:
         """Stop what the worker started, whether the store is there or not."""
+        # arq's own close raises what its jobs raised: a stop that comes between a job's
+        # end and arq's note of it would end the process with an error, and leave the rest.
+        if not self._handle_signals:
+            self.handle_sig(signal.SIGUSR1)
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        self.tasks.clear()
         try:
             await super().close()
         except (RedisError, OSError):
