@@ -136,33 +136,28 @@ class Aliases:
         AliasNotFound
             If there is none.
         """
-        revision, history = await self._link.batch(
-            [
-                ("HGET", keys.alias(self._tenant, name), "revision"),
-                ("LRANGE", keys.history(self._tenant, name), 0, -1),
-            ]
-        )
-        if revision is None:
+        found = await self._read([name])
+        if not found:
             raise AliasNotFound(f"There must be an alias {name[:64]!r}, there is none.")
-        targets = [target.decode().split() for target in history]
-        return Alias(
-            name=name,
-            revision=int(revision),
-            targets=[(model_id, time_of(int(moved))) for model_id, moved in targets],
-        )
+        return found[0]
 
     async def all(self) -> list[Alias]:
         """Return every alias, by name."""
-        names = sorted(
-            name.decode() for name in await self._link.call("SMEMBERS", keys.aliases(self._tenant))
-        )
-        found = []
-        for name in names:
-            try:
-                found.append(await self.get(name))
-            except AliasNotFound:
-                continue  # It was removed between the two calls.
-        return found
+        members = await self._link.call("SMEMBERS", keys.aliases(self._tenant))
+        return await self._read(sorted(member.decode() for member in members))
+
+    async def _read(self, names: list[str]) -> list[Alias]:
+        """Return those aliases that there are, in one round trip."""
+        revisions = [("HGET", keys.alias(self._tenant, name), "revision") for name in names]
+        histories = [("LRANGE", keys.history(self._tenant, name), 0, -1) for name in names]
+        stored = await self._link.batch([*revisions, *histories])
+        return [
+            Alias(name=name, revision=int(revision), targets=[_target(each) for each in history])
+            for name, revision, history in zip(
+                names, stored[: len(names)], stored[len(names) :], strict=True
+            )
+            if revision is not None
+        ]
 
     async def remove(self, name: str) -> None:
         """Remove an alias; the model that it pointed at stays.
@@ -175,6 +170,11 @@ class Aliases:
         self._kept.pop(name, None)
         if not await self._link.script("unalias", self._tenant, name):
             raise AliasNotFound(f"There must be an alias {name[:64]!r}, there is none.")
+
+
+def _target(stored: bytes) -> tuple[str, str]:
+    model_id, moved = stored.decode().split()
+    return model_id, time_of(int(moved))
 
 
 def check_name(name: str) -> None:
