@@ -12,9 +12,10 @@ from mlservice.address import url_of
 from mlservice.cache import CACHE, ModelCache
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.routes import add_routes
+from mlservice.server import Runner
 from mlservice.settings import Settings
 from mlservice.store import Aliases, Changes, Link, Models, Trainings, keep_swept, open_redis
-from mlservice.wire import ALIASES, CHANGES, MODELS, SETTINGS, TENANT, TRAININGS, Runner, answer
+from mlservice.wire import ALIASES, CHANGES, MODELS, SETTINGS, TENANT, TRAININGS, answer
 
 logger = logging.getLogger(__name__)
 

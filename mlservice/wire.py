@@ -9,9 +9,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.typedefs import Handler
-from aiohttp.web_protocol import RequestHandler
 
 from mlservice import logs
 from mlservice.errors import (
@@ -69,26 +67,32 @@ def respond(
 async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every request its id, and every failure its problem document."""
     sent = request.headers.get(REQUEST_ID, "")
-    identity = sent if _sent_id(sent) else f"{_prefix}-{next(_numbers):x}"
+    identity = sent if _sent_id(sent) else new_id()
     logs.request_id.set(identity)
     try:
         response = await handler(request)
     except Problem as problem:
-        response = _render(problem, identity)
+        response = render(problem, identity)
     except web.HTTPException as error:
         response = _from_aiohttp(error, request, identity)
     except (web.RequestPayloadError, ConnectionError):
         # A coding that is broken, or a client that has gone and will not read this.
         detail = "The body must arrive whole and be coded as its headers say, it did not."
-        response = _render(MalformedRequest(detail), identity)
+        response = render(MalformedRequest(detail), identity)
     except Exception:
         logger.exception("%s failed", request.match_info.handler.__name__)
-        response = _render(InternalError("The service has a bug; its log has more."), identity)
+        response = render(InternalError("The service has a bug; its log has more."), identity)
     response.headers[REQUEST_ID] = identity
     return response
 
 
-def _render(problem: Problem, identity: str) -> web.Response:
+def new_id() -> str:
+    """Return an id for a request that brought none."""
+    return f"{_prefix}-{next(_numbers):x}"
+
+
+def render(problem: Problem, identity: str) -> web.Response:
+    """Return a problem's document as an answer."""
     document = problem.document() | {"instance": identity}
     return web.Response(
         body=_encode(document) + b"\n",
@@ -107,13 +111,13 @@ def _from_aiohttp(
         if request.method == "OPTIONS":
             return web.Response(status=204, headers={"Allow": allow})
         detail = f"The method must be one of {allow}, it is {request.method}."
-        return _render(MethodNotAllowed(detail, headers={"Allow": allow}), identity)
+        return render(MethodNotAllowed(detail, headers={"Allow": allow}), identity)
     if error.status == 404:
         detail = "The path must be one of those in /openapi.json, it is not."
-        return _render(NotFound(detail), identity)
+        return render(NotFound(detail), identity)
     if error.status < 400:
         return error
-    return _render(MalformedRequest(f"The request must be valid HTTP: {error.reason}."), identity)
+    return render(MalformedRequest(f"The request must be valid HTTP: {error.reason}."), identity)
 
 
 async def named_model(request: web.Request) -> str:
@@ -147,10 +151,11 @@ def check_media_type(request: web.Request, *allowed: str) -> None:
         raise UnsupportedMediaType(f"The charset must be utf-8, it is {charset[:64]}.")
     coding = request.headers.get("Content-Encoding", "identity").lower()
     if coding not in _CODINGS:
-        raise _wrong_coding(repr(coding[:64]))
+        raise wrong_coding(repr(coding[:64]))
 
 
-def _wrong_coding(found: str) -> UnsupportedMediaType:
+def wrong_coding(found: str) -> UnsupportedMediaType:
+    """Return the error for a content coding that is not read."""
     # RFC 7694: this header tells a 415 for the coding from one for the media type.
     return UnsupportedMediaType(
         f"Content-Encoding must be {' or '.join(_CODINGS[:2])}, it is {found}.",
@@ -219,46 +224,3 @@ def _too_large(most: int, setting: str, found: str) -> BodyTooLarge:
     return BodyTooLarge(
         f"The body may have at most {most} bytes ({variable(setting)}), it has {found}."
     )
-
-
-class _Protocol(RequestHandler):
-    """aiohttp's connection, but what is not HTTP is answered as a problem, not echoed."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  # holds what was sent
-    ) -> web.StreamResponse:
-        """Answer without a word of what was sent, and close the connection."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("An answer was begun; it cannot be taken back.")
-        if status >= 500:
-            logger.error("a request failed in the server", exc_info=exc)
-            problem: Problem = InternalError("The service has a bug; its log has more.")
-        elif isinstance(exc, ContentEncodingError):
-            problem = _wrong_coding("one that needs another package")
-        else:
-            problem = MalformedRequest("The request must be valid HTTP/1.1, it is not.")
-        identity = f"{_prefix}-{next(_numbers):x}"
-        response = _render(problem, identity)
-        response.headers[REQUEST_ID] = identity
-        response.force_close()
-        return response
-
-
-class _Server(web.Server):
-    """aiohttp's server with connections of the kind above."""
-
-    def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
-
-
-class Runner(web.AppRunner):
-    """aiohttp's runner with a server of the kind above."""
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        options = made._kwargs  # noqa: SLF001  # aiohttp gives them no public name
-        return _Server(made.request_handler, request_factory=made.request_factory, **options)

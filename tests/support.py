@@ -18,9 +18,9 @@ from sklearn.datasets import load_iris
 from mlservice import jobs
 from mlservice.model import Model, encode
 from mlservice.schemas import Description, Feature, Label
+from mlservice.server import Runner
 from mlservice.settings import Settings
 from mlservice.store import Link, Models, Trainings, open_redis
-from mlservice.wire import Runner
 from workers.settings import worker_options
 
 Client = TestClient[Request, Application]
