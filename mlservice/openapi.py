@@ -12,12 +12,19 @@ import msgspec
 
 from mlservice.errors import Problem
 from mlservice.schemas import ProblemDocument
+from mlservice.scopes import Scope
 
 REF = "#/components/schemas/{name}"
 _PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     bytes: {"type": "string", "format": "binary"},
     dict: {"type": "object"},
+}
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key, where the operator asks for keys; an operation names the scope "
+    "that it must have.",
 }
 
 
@@ -50,6 +57,7 @@ class Operation:
     method: str
     path: str
     summary: str
+    scope: Scope
     answers: Sequence[Answer]
     parameters: Sequence[Parameter] = ()
     body: type | None = None
@@ -84,7 +92,7 @@ def document(operations: Sequence[Operation], *, version: str) -> dict[str, Any]
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"key": _KEY}},
     }
 
 
@@ -101,6 +109,7 @@ def _operation(operation: Operation, of: dict[Any, dict[str, Any]]) -> dict[str,
     described: dict[str, Any] = {
         "summary": operation.summary,
         "tags": [operation.tag],
+        "security": [] if operation.scope == "open" else [{"key": [operation.scope]}],
         "responses": {
             **{str(answer.status): _answer(answer, of) for answer in operation.answers},
             **_problems(operation, of),

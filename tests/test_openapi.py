@@ -130,6 +130,16 @@ def test_operation_has_a_summary_and_its_path_parameters(route: Any) -> None:
     assert in_path == set(re.findall(r"{(\w+)}", route.path))
 
 
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_operation_says_which_scope_a_key_must_have(described: Any, route: Any) -> None:
+    """Each operation asks for a key of its row's scope, or says that it asks for none."""
+    operation = described["paths"][route.path][route.method.lower()]
+
+    wanted = [] if route.scope == "open" else [{"key": [route.scope]}]
+    assert operation["security"] == wanted
+    assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+
+
 def test_every_schema_is_referred_to(described: Any) -> None:
     """No schema is in the document for nothing, and no reference leads nowhere."""
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(described)))
@@ -150,6 +160,7 @@ def test_operation_becomes_its_description() -> None:
         method="POST",
         path="/x/{id}",
         summary="Do x",
+        scope="train",
         body=TrainingRequest,
         parameters=[
             Parameter(name="id", place="path", description="Id.", schema={"type": "string"})
@@ -163,6 +174,7 @@ def test_operation_becomes_its_description() -> None:
 
     described = document([operation], version="1")["paths"]["/x/{id}"]["post"]
 
+    assert described["security"] == [{"key": ["train"]}]
     assert described["requestBody"]["required"] is True
     assert described["parameters"][0]["required"] is True
     assert list(described["responses"]) == ["200", "204", "404", "413", "422"]
@@ -181,6 +193,7 @@ def test_problems_of_one_status_share_a_response() -> None:
         method="GET",
         path="/x",
         summary="Do x",
+        scope="train",
         answers=[Answer(status=204, description="Gone.")],
         problems=[kind for kind in problems() if kind.status == 422],
     )

@@ -59,6 +59,7 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/models",
         lifecycle.train,
+        scope="train",
         parameters=[
             _PREFER,
             _IDEMPOTENCY_KEY,
@@ -112,6 +113,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/models",
         lists.list_models,
+        scope="predict",
         parameters=[
             Parameter(
                 name="limit",
@@ -150,6 +152,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/models/{id}",
         describe_or_predict,
+        scope="predict",
         parameters=[
             _ID,
             _PREFER,
@@ -174,6 +177,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/models/{id}/events",
         following.events,
+        scope="predict",
         parameters=[
             _ID,
             Parameter(
@@ -198,6 +202,7 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/models/{id}/cancel",
         lifecycle.cancel,
+        scope="train",
         parameters=[_ID],
         answers=[Answer(status=202, description="Cancelled.", body=ModelDocument)],
         problems=[errors.ModelNotFound, errors.ModelEnded, errors.StoreUnavailable],
@@ -206,6 +211,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/models/{id}/artifact",
         artifacts.download,
+        scope="train",
         parameters=[_ID],
         answers=[
             Answer(
@@ -230,6 +236,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/models/{id}/export",
         artifacts.export,
+        scope="train",
         parameters=[
             _ID,
             Parameter(
@@ -252,6 +259,7 @@ ROUTES: tuple[Route, ...] = (
         "DELETE",
         "/models/{id}",
         lifecycle.delete,
+        scope="train",
         parameters=[_ID],
         answers=[Answer(status=204, description="Deleted.")],
         problems=[errors.ModelNotFound, errors.ModelAliased, errors.StoreUnavailable],

@@ -12,12 +12,14 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/params",
         operations.params,
+        scope="predict",
         answers=[Answer(status=200, description="The catalogue.", body=Catalogue)],
     ),
     route(
         "GET",
         "/health/live",
         operations.live,
+        scope="open",
         tag="operations",
         answers=[Answer(status=200, description="Alive.", body=Liveness)],
     ),
@@ -25,6 +27,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/health/ready",
         operations.ready,
+        scope="open",
         tag="operations",
         parameters=[
             Parameter(
@@ -43,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/openapi.json",
         operations.openapi,
+        scope="open",
         tag="operations",
         answers=[Answer(status=200, description="This document.", body=dict)],
     ),
@@ -50,6 +54,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/problems/{slug}",
         operations.problem_page,
+        scope="open",
         tag="operations",
         parameters=[
             Parameter(
@@ -66,6 +71,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/",
         operations.index,
+        scope="open",
         tag="operations",
         answers=[Answer(status=200, description="The index.", body=Index)],
     ),

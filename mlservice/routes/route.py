@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp.typedefs import Handler
 
 from mlservice.openapi import Operation
+from mlservice.scopes import Scope
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,17 @@ class Route:
     method: str
     path: str
     handler: Handler
+    scope: Scope
     details: dict[str, Any]
 
     def operation(self) -> Operation:
         """Return what the OpenAPI document says of the route."""
         summary = (self.handler.__doc__ or "").strip().rstrip(".")
-        return Operation(method=self.method, path=self.path, summary=summary, **self.details)
+        return Operation(
+            method=self.method, path=self.path, summary=summary, scope=self.scope, **self.details
+        )
 
 
-def route(method: str, path: str, handler: Handler, **details: Any) -> Route:
-    """Return a row: a method of a path, its handler, and what OpenAPI says of it."""
-    return Route(method, path, handler, details)
+def route(method: str, path: str, handler: Handler, *, scope: Scope, **details: Any) -> Route:
+    """Return a row: a method of a path, its handler, who may call it, what OpenAPI says of it."""
+    return Route(method, path, handler, scope, details)
