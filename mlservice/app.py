@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 
 from aiohttp import web
+from threadpoolctl import threadpool_limits
 
 from mlservice import __version__, jobs
 from mlservice.address import url_of
@@ -54,6 +55,8 @@ def create_app(settings: Settings) -> web.Application:
 
 async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
     """Serve on a socket until `stop` is set, then let requests under way finish."""
+    # Two BLAS threads take longer for a table than one, and hold up other requests.
+    threadpool_limits(1)
     runner = Runner(
         create_app(settings), access_log=None, shutdown_timeout=settings.shutdown_timeout_s
     )

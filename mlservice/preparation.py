@@ -7,7 +7,7 @@ Everything that is learnt is in the features, so a stored model prepares rows
 as its training did.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias, TypeVar
@@ -238,8 +238,7 @@ class Preparation:
     def _one_hot(self, columns: Columns, rows: Rows) -> csr_array:
         start, places = 0, []
         for feature in self.text_features:
-            column = _texts(columns[feature.name])
-            place = _places(feature, column.values)[_of(column.codes, rows)]
+            place = _of(places_of(feature, columns[feature.name]), rows)
             places.append(np.where(place >= 0, place + start, -1))
             start += len(labels(feature))
         table = np.column_stack(places)
@@ -290,10 +289,13 @@ def _texts(column: Column) -> Texts:
     return column
 
 
-def _places(feature: Feature, values: Sequence[str]) -> NDArray[np.intp]:
-    """Return the column of each value; the last, at -1, is that of a missing text."""
+def places_of(feature: Feature, column: Column) -> NDArray[np.intp]:
+    """Return the place of each row's text in `labels`, -1 where training had not seen it."""
     known = {label: place for place, label in enumerate(labels(feature))}
-    return np.array([known.get(value, -1) for value in [*values, ""]], dtype=np.intp)
+    texts = _texts(column)
+    # The last, at -1, is the place of a missing text.
+    found = np.array([known.get(value, -1) for value in [*texts.values, ""]], dtype=np.intp)
+    return found[texts.codes]
 
 
 def _length(columns: Columns, rows: Rows) -> int:

@@ -26,6 +26,7 @@ from mlservice.model import Model
 from mlservice.preparation import Preparation, labels
 from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Label, label_name
+from mlservice.scores import TableScorer
 
 # Multiplications up to which Python's own floats beat numpy's fixed cost of a call.
 PURE_PYTHON = 300
@@ -135,6 +136,8 @@ class Scorer:
     ----------
     estimator : LogisticRegression
         The fitted estimator that the arithmetic below repeats.
+    table : TableScorer
+        The same for many rows at once.
     encoder : RowEncoder or None
         How a row is prepared; None where its numbers pass through unchanged.
     features : tuple of str
@@ -156,7 +159,8 @@ class Scorer:
         self.estimator = reconstruct(model)
         self.features = tuple(feature.name for feature in model.features)
         self.described = {feature.name: feature for feature in model.features}
-        preparation = Preparation(model.features)
+        self.table = TableScorer(model)
+        preparation = self.table.preparation
         self.encoder = None if preparation.is_identity else RowEncoder(preparation)
         self.labels = list(model.classes)
         self.label_names = [label_name(label) for label in model.classes]
