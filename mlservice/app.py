@@ -16,14 +16,14 @@ from mlservice.routes import add_routes
 from mlservice.server import Runner
 from mlservice.settings import Settings
 from mlservice.store import Aliases, Changes, Link, Models, Trainings, keep_swept, open_redis
-from mlservice.wire import ALIASES, CHANGES, MODELS, SETTINGS, TENANT, TRAININGS, answer
+from mlservice.wire import ALIASES, CHANGES, MODELS, SETTINGS, TENANT, TRAININGS
 
 logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> web.Application:
     """Build the service; it reaches for the store when it starts to serve."""
-    app = web.Application(middlewares=[answer])
+    app = web.Application()
     app[SETTINGS] = settings
     app[VITALS] = Vitals()
     link = Link(open_redis(settings), settings.store_timeout_s)

@@ -6,8 +6,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
+from mlservice.answering import REQUEST_ID, answering, new_id, render
 from mlservice.errors import InternalError, MalformedRequest, Problem
-from mlservice.wire import REQUEST_ID, new_id, render, wrong_coding
+from mlservice.wire import wrong_coding
 
 logger = logging.getLogger(__name__)
 
@@ -52,4 +53,5 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         options = made._kwargs  # noqa: SLF001  # aiohttp gives them no public name
-        return _Server(made.request_handler, request_factory=made.request_factory, **options)
+        handle = answering(made.request_handler)
+        return _Server(handle, request_factory=made.request_factory, **options)

@@ -1,30 +1,15 @@
-"""What crosses HTTP: bodies in, bodies out, problems, request ids."""
+"""What crosses HTTP: bodies in, bodies out, preferences."""
 
-import itertools
-import logging
 import re
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from mlservice import logs
-from mlservice.errors import (
-    BodyTooLarge,
-    InternalError,
-    MalformedRequest,
-    MethodNotAllowed,
-    NotFound,
-    Problem,
-    UnsupportedMediaType,
-)
+from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.settings import Settings, variable
 from mlservice.store import PIECE_BYTES, Aliases, Changes, Models, Trainings
-
-logger = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
 MODELS = web.AppKey("models", Models)
@@ -36,23 +21,17 @@ TRAININGS = web.AppKey("trainings", Trainings)
 TENANT = "anonymous"
 
 JSON = "application/json"
-PROBLEM_JSON = "application/problem+json"
-REQUEST_ID = "X-Request-ID"
 
 # What aiohttp decodes with nothing more installed.
 _CODINGS = ("gzip", "deflate", "identity")
 _CHARSETS = {"utf-8", "utf8", "us-ascii"}
 
 _encode = msgspec.json.Encoder().encode
-_sent_id = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 # RFC 7240: a list, whose members may quote commas.
 _preferences = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+').findall
 _is_wait = re.compile(r"\s*wait\s*(?:[=;].*)?", re.IGNORECASE | re.DOTALL).fullmatch
 _wait = re.compile(r'\s*\w+\s*=\s*("?)([0-9]{1,9})\1\s*(?:;.*)?', re.DOTALL).fullmatch
 MOST_WAIT_S = 60
-
-_prefix = secrets.token_hex(6)
-_numbers = itertools.count(1)
 
 
 def respond(
@@ -61,63 +40,6 @@ def respond(
     """Return a JSON answer; bytes are taken as JSON already."""
     body = value if isinstance(value, bytes) else _encode(value)
     return web.Response(body=body + b"\n", status=status, headers=headers, content_type=JSON)
-
-
-@web.middleware
-async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every request its id, and every failure its problem document."""
-    sent = request.headers.get(REQUEST_ID, "")
-    identity = sent if _sent_id(sent) else new_id()
-    logs.request_id.set(identity)
-    try:
-        response = await handler(request)
-    except Problem as problem:
-        response = render(problem, identity)
-    except web.HTTPException as error:
-        response = _from_aiohttp(error, request, identity)
-    except (web.RequestPayloadError, ConnectionError):
-        # A coding that is broken, or a client that has gone and will not read this.
-        detail = "The body must arrive whole and be coded as its headers say, it did not."
-        response = render(MalformedRequest(detail), identity)
-    except Exception:
-        logger.exception("%s failed", request.match_info.handler.__name__)
-        response = render(InternalError("The service has a bug; its log has more."), identity)
-    response.headers[REQUEST_ID] = identity
-    return response
-
-
-def new_id() -> str:
-    """Return an id for a request that brought none."""
-    return f"{_prefix}-{next(_numbers):x}"
-
-
-def render(problem: Problem, identity: str) -> web.Response:
-    """Return a problem's document as an answer."""
-    document = problem.document() | {"instance": identity}
-    return web.Response(
-        body=_encode(document) + b"\n",
-        status=problem.status,
-        headers=problem.headers,
-        content_type=PROBLEM_JSON,
-    )
-
-
-def _from_aiohttp(
-    error: web.HTTPException, request: web.Request, identity: str
-) -> web.StreamResponse:
-    """Turn the framework's own failures into problem documents."""
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        allow = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
-        if request.method == "OPTIONS":
-            return web.Response(status=204, headers={"Allow": allow})
-        detail = f"The method must be one of {allow}, it is {request.method}."
-        return render(MethodNotAllowed(detail, headers={"Allow": allow}), identity)
-    if error.status == 404:
-        detail = "The path must be one of those in /openapi.json, it is not."
-        return render(NotFound(detail), identity)
-    if error.status < 400:
-        return error
-    return render(MalformedRequest(f"The request must be valid HTTP: {error.reason}."), identity)
 
 
 async def named_model(request: web.Request) -> str:

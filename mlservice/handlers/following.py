@@ -8,10 +8,11 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from mlservice import logs
+from mlservice.answering import REQUEST_ID
 from mlservice.errors import ModelNotFound, StoreUnavailable
 from mlservice.store import Event, Record
 from mlservice.store.changes import READ_AGAIN_S, pause
-from mlservice.wire import CHANGES, MODELS, REQUEST_ID, named_model
+from mlservice.wire import CHANGES, MODELS, named_model
 
 PING_S = 15
 SEND_TIMEOUT_S = 30

@@ -1,0 +1,106 @@
+"""Around the application: every request gets its id, and every failure its problem.
+
+What every request needs stands here once, around the application, and not in
+middlewares: each of those costs 4 µs, where the whole of a prediction costs 10.
+"""
+
+import itertools
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from mlservice import logs
+from mlservice.errors import (
+    InternalError,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+)
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+REQUEST_ID = "X-Request-ID"
+
+_sent_id = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+_prefix = secrets.token_hex(6)
+_numbers = itertools.count(1)
+
+# aiohttp's own type says BaseRequest, which its application then takes as a Request.
+Handle = Callable[[Any], Awaitable[web.StreamResponse]]
+
+
+def answering(handle: Handle) -> Handle:
+    """Return a handler that gives every request its id, and every failure its problem.
+
+    Parameters
+    ----------
+    handle : callable
+        The application: routes a request, and answers or raises.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        sent = request.headers.get(REQUEST_ID)
+        identity = sent if sent and _sent_id(sent) else new_id()
+        logs.request_id.set(identity)
+        try:
+            response = await handle(request)
+        except Exception as error:  # noqa: BLE001  # the one place that renders them
+            response = _answer_to(error, request, identity)
+        response.headers[REQUEST_ID] = identity
+        return response
+
+    return answer
+
+
+def new_id() -> str:
+    """Return an id for a request that brought none."""
+    return f"{_prefix}-{next(_numbers):x}"
+
+
+def _answer_to(error: Exception, request: web.Request, identity: str) -> web.StreamResponse:
+    if isinstance(error, Problem):
+        return render(error, identity)
+    if isinstance(error, web.HTTPException):
+        return _from_aiohttp(error, request, identity)
+    if isinstance(error, web.RequestPayloadError | ConnectionError):
+        # A coding that is broken, or a client that has gone and will not read this.
+        detail = "The body must arrive whole and be coded as its headers say, it did not."
+        return render(MalformedRequest(detail), identity)
+    logger.error("%s failed", request.match_info.handler.__name__, exc_info=error)
+    return render(InternalError("The service has a bug; its log has more."), identity)
+
+
+def render(problem: Problem, identity: str) -> web.Response:
+    """Return a problem's document as an answer."""
+    document = problem.document() | {"instance": identity}
+    return web.Response(
+        body=msgspec.json.encode(document) + b"\n",
+        status=problem.status,
+        headers=problem.headers,
+        content_type=PROBLEM_JSON,
+    )
+
+
+def _from_aiohttp(
+    error: web.HTTPException, request: web.Request, identity: str
+) -> web.StreamResponse:
+    """Turn the framework's own failures into problem documents."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allow = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": allow})
+        detail = f"The method must be one of {allow}, it is {request.method}."
+        return render(MethodNotAllowed(detail, headers={"Allow": allow}), identity)
+    if error.status == 404:
+        detail = "The path must be one of those in /openapi.json, it is not."
+        return render(NotFound(detail), identity)
+    if error.status < 400:
+        return error
+    return render(MalformedRequest(f"The request must be valid HTTP: {error.reason}."), identity)
