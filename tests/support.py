@@ -1,9 +1,11 @@
 """The smallest valid things, every argument by keyword."""
 
 import asyncio
+import contextlib
+import subprocess
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,8 @@ import psutil
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from arq.worker import Worker
+from redis import Redis
+from redis.exceptions import ConnectionError  # noqa: A004  # redis-py's own
 from sklearn.datasets import load_iris
 
 from mlservice import jobs
@@ -83,6 +87,27 @@ def iris_columns() -> dict[str, list[Any]]:
 def make_request(**members: Any) -> dict[str, Any]:
     """Return the body of a training on iris, members replaced or added."""
     return {"data": iris_columns(), "target": "species", "params": {"max_iter": 1000}} | members
+
+
+@contextlib.contextmanager
+def running_valkey(command: Sequence[str], url: str) -> Iterator[None]:
+    """Run a Valkey that answers at `url`."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with Redis.from_url(url) as client:
+            while not _answers(client):
+                assert process.poll() is None, "Valkey ended at its start"
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(client: "Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except ConnectionError:
+        return False
 
 
 async def work(settings: Settings) -> None:
