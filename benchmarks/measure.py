@@ -1,0 +1,126 @@
+"""Programs on a core of their own, and the load on them."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+
+from mlservice.embedded import valkey
+
+ROOT = Path(__file__).parent.parent
+JSON = "application/json"
+
+
+@contextmanager
+def running(*command: str, core: int, **variables: str) -> Iterator[None]:
+    """Run a program on one core."""
+    process = subprocess.Popen(
+        ["taskset", "-c", str(core), *command], env=os.environ | variables, cwd=ROOT
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fetch(url: str, body: bytes | None = None) -> dict[str, str]:
+    """Return the JSON that an address answers with, once it does."""
+    request = urllib.request.Request(url, body, {"Content-Type": JSON})
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                answer: dict[str, str] = json.load(response)
+                return answer
+        except OSError:
+            time.sleep(0.05)
+    raise click.ClickException(f"{url} does not answer")
+
+
+def train(api: str, **members: object) -> str:
+    """Train the README's example; return the address of its model once it is ready."""
+    body = json.loads((ROOT / "train.json").read_bytes()) | members
+    model = fetch(f"{api}/models", json.dumps(body).encode())["id"]
+    url = f"{api}/models/{model}"
+    while fetch(url)["state"] != "ready":
+        time.sleep(0.005)
+    return url
+
+
+@contextmanager
+def service() -> Iterator[tuple[str, dict[str, str]]]:
+    """Run the API on core 0 and its store on core 1; yield address and settings."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = valkey.command(folder, appendfsync="everysec")
+        stack.enter_context(running(*server, core=1))
+        environ = {
+            "MLSERVICE_REDIS_URL": f"unix://{valkey.socket_path(folder)}",
+            "MLSERVICE_LOG_LEVEL": "warning",
+        }
+        port = free_port()
+        command = [sys.executable, "-m", "mlservice", "serve", "--api-only", "--port", str(port)]
+        stack.enter_context(running(*command, core=0, **environ))
+        yield f"http://127.0.0.1:{port}", environ
+
+
+def check_tools() -> None:
+    """Refuse to begin without what puts load on a server, and programs on cores."""
+    for tool in ("wrk", "taskset"):
+        if not shutil.which(tool):
+            raise click.ClickException(f"{tool} is needed: install the package that has it.")
+
+
+def load(
+    url: str, *, connections: int, seconds: int, body: bytes | None = None
+) -> tuple[float, float, float]:
+    """Return requests a second, and the median and 99th percentile in ms.
+
+    Parameters
+    ----------
+    body : bytes, optional
+        JSON to POST; without it requests are GET.
+    """
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        if body:
+            script.write(_posting(body))
+            script.flush()
+            command += ["-s", script.name]
+        output = subprocess.run(
+            ["taskset", "-c", "1", *command, url], check=True, capture_output=True, text=True
+        ).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise click.ClickException(output)
+    per_s = float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0])
+    median, p99 = (_ms(re.findall(rf"{share}%\s+([\d.]+)(\w+)", output)[0]) for share in (50, 99))
+    return per_s, median, p99
+
+
+def _posting(body: bytes) -> str:
+    return (
+        f'wrk.method = "POST"\nwrk.body = [==[{body.decode()}]==]\n'
+        f'wrk.headers["Content-Type"] = "{JSON}"\n'
+    )
+
+
+def _ms(parts: tuple[str, str]) -> float:
+    return float(parts[0]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[parts[1]]
