@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from mlservice import logs
+from mlservice import dialects, logs
 from mlservice.errors import (
     InternalError,
     MalformedRequest,
@@ -66,23 +66,24 @@ def new_id() -> str:
 
 def _answer_to(error: Exception, request: web.Request, identity: str) -> web.StreamResponse:
     if isinstance(error, Problem):
-        return render(error, identity)
+        return render(error, identity, request.path)
     if isinstance(error, web.HTTPException):
         return _from_aiohttp(error, request, identity)
     if isinstance(error, web.RequestPayloadError | ConnectionError):
         # A coding that is broken, or a client that has gone and will not read this.
         detail = "The body must arrive whole and be coded as its headers say, it did not."
-        return render(MalformedRequest(detail), identity)
+        return render(MalformedRequest(detail), identity, request.path)
     logger.error("%s failed", request.match_info.handler.__name__, exc_info=error)
-    return render(InternalError("The service has a bug; its log has more."), identity)
+    bug = InternalError("The service has a bug; its log has more.")
+    return render(bug, identity, request.path)
 
 
-def render(problem: Problem, identity: str) -> web.Response:
-    """Return a problem's document as an answer."""
-    document = problem.document() | {"instance": identity}
+def render(problem: Problem, identity: str, path: str = "") -> web.Response:
+    """Return a problem's document as an answer, in the words of those who ask under its path."""
+    document = dialects.document_of(problem, path) | {"instance": identity}
     return web.Response(
         body=msgspec.json.encode(document) + b"\n",
-        status=problem.status,
+        status=dialects.status_of(problem, path),
         headers=problem.headers,
         content_type=PROBLEM_JSON,
     )
@@ -97,10 +98,12 @@ def _from_aiohttp(
         if request.method == "OPTIONS":
             return web.Response(status=204, headers={"Allow": allow})
         detail = f"The method must be one of {allow}, it is {request.method}."
-        return render(MethodNotAllowed(detail, headers={"Allow": allow}), identity)
+        problem = MethodNotAllowed(detail, headers={"Allow": allow})
+        return render(problem, identity, request.path)
     if error.status == 404:
         detail = "The path must be one of those in /openapi.json, it is not."
-        return render(NotFound(detail), identity)
+        return render(NotFound(detail), identity, request.path)
     if error.status < 400:
         return error
-    return render(MalformedRequest(f"The request must be valid HTTP: {error.reason}."), identity)
+    malformed = MalformedRequest(f"The request must be valid HTTP: {error.reason}.")
+    return render(malformed, identity, request.path)

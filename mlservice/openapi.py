@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mlservice import dialects
 from mlservice.errors import Problem
 from mlservice.schemas import ProblemDocument
 from mlservice.scopes import Scope
@@ -150,7 +151,8 @@ def _problems(operation: Operation, of: dict[Any, dict[str, Any]]) -> dict[str, 
     """Return one response a status; it names every problem type that has it."""
     slugs: dict[int, list[str]] = {}
     for kind in operation.problems:
-        slugs.setdefault(kind.status, []).append(kind.slug)
+        status = dialects.status_of(kind, operation.path)
+        slugs.setdefault(status, []).append(kind.slug)
     content = {"application/problem+json": {"schema": of[ProblemDocument]}}
     return {
         str(status): {"description": ", ".join(sorted(names)), "content": content}

@@ -96,6 +96,13 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     instance: Annotated[str | UnsetType, Meta(description="The request's id.")] = UNSET
     errors: list[Fault] | UnsetType = UNSET
+    error: Annotated[
+        str | UnsetType, Meta(description="The detail, for clients of `/v2` and `/v1`.")
+    ] = UNSET
+    error_code: Annotated[str | UnsetType, Meta(description="For MLflow's clients.")] = UNSET
+    message: Annotated[str | UnsetType, Meta(description="The detail, for MLflow's clients.")] = (
+        UNSET
+    )
 
 
 class SolverChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,15 +315,16 @@ def read_training(body: bytes | bytearray) -> TrainingRequest:
     InvalidRequest
         If a member is missing, unknown, out of range or of the wrong type.
     """
-    return _read(_training, body)
+    return read_json(_training, body)
 
 
 def read_alias(body: bytes) -> AliasRequest:
     """Read the body of `PUT /aliases/{alias}`; it raises what `read_training` does."""
-    return _read(_alias, body)
+    return read_json(_alias, body)
 
 
-def _read(decoder: "msgspec.json.Decoder[T]", body: bytes | bytearray) -> T:
+def read_json(decoder: "msgspec.json.Decoder[T]", body: bytes | bytearray | memoryview) -> T:
+    """Read JSON as the decoder's type; it raises what `read_training` does."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
