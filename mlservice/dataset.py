@@ -5,7 +5,6 @@ on every body; both tell the same faults in the same words.
 """
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -15,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlservice import weights
-from mlservice.errors import Fault, InvalidTable, SingleClass, TableTooLarge
-from mlservice.kinds import check_name, kind_name, read_column
+from mlservice.errors import Fault, InvalidTable, SingleClass
+from mlservice.kinds import check_name, read_column
+from mlservice.labels import cells, read_labels
+from mlservice.limits import check_categories, check_columns, check_model, check_size
 from mlservice.params import resolve
 from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts, learn
 from mlservice.remarks import remarks
@@ -28,11 +29,9 @@ from mlservice.schemas import (
     Preprocessing,
     TrainingRequest,
 )
-from mlservice.settings import Settings, variable
+from mlservice.settings import Settings
 from mlservice.splits import Splits, split, taken
 from mlservice.table import Faults, Table, from_json
-
-MAX_LABEL = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +162,7 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     _check_size(table, names, limits)
     faults = Faults()
     check_name(table, request.target, faults)
-    labels = _labels(table, request.target, faults)
+    labels = read_labels(table, request.target, faults)
     options = request.preprocessing
     columns = {name: read_column(table, name, options, faults) for name in names}
     faults.check()
@@ -172,8 +171,8 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     X = preparation.transform(columns)
     position = {label: code for code, label in enumerate(classes)}
     y = np.fromiter(map(position.__getitem__, labels), np.intp, len(labels))
-    parting = {role: _cells(table, name) for role, name in roles.items()}
-    weighting = request.sample_weight and _cells(table, request.sample_weight)
+    parting = {role: cells(table, name) for role, name in roles.items()}
+    weighting = request.sample_weight and cells(table, request.sample_weight)
     weight = weights.read(weighting, y, classes) if weighting else None
     return Dataset(
         columns=_views(X, columns) if preparation.is_identity else columns,
@@ -194,20 +193,10 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
 def _learn(columns: Columns, options: Preprocessing, limits: Settings) -> Preparation:
     """Learn the preparation from all rows, its size within the limits."""
     for name, column in columns.items():
-        if isinstance(column, Texts) and len(column.values) > limits.max_categories:
-            raise TableTooLarge(
-                f"A text column may have at most {limits.max_categories} categories "
-                f"({variable('max_categories')}), {name!r} has {len(column.values)}; leave it out."
-            )
+        if isinstance(column, Texts):
+            check_categories(name, len(column.values), limits)
     preparation = learn(columns, options)
-    _limit("columns after one-hot encoding", len(preparation.names), "max_columns", limits)
-    names = Counter(preparation.names)
-    name, times = names.most_common(1)[0]
-    if times > 1:
-        raise InvalidTable(
-            f"Columns must have names of their own after one-hot encoding, {name!r} stands "
-            f"{times} times; rename one."
-        )
+    check_columns(preparation, limits)
     return preparation
 
 
@@ -234,71 +223,8 @@ def _check_size(table: Table, names: list[str], limits: Settings) -> None:
     if not names:
         detail = "The table must have a column beside the target, it has none."
         raise InvalidTable(detail, errors=[Fault(pointer="/data", detail=detail)])
-    _limit("features", len(names), "max_features", limits)
-    _limit("cells", len(names) * table.rows, "max_cells", limits)
-
-
-def _limit(what: str, found: int, setting: str, limits: Settings) -> None:
-    most: int = getattr(limits, setting)
-    if found > most:
-        raise TableTooLarge(
-            f"A table may have at most {most} {what} ({variable(setting)}), it has {found}."
-        )
-
-
-def _labels(table: Table, target: str, faults: Faults) -> list[Label]:
-    """Return the target's cells as labels of one type, noting each that is none."""
-    labels = [_whole(cell) for cell in _cells(table, target)]
-    before = faults.count
-    _note_inexact(table, target, faults)
-    for row, label in enumerate(labels):
-        if wrong := _label_fault(label):
-            faults.add(table.pointer(target, row), f"Row {row} of the target {wrong}.")
-    kinds = set(map(type, labels))
-    if faults.count == before and len(kinds) > 1:
-        first = type(labels[0])
-        row = next(row for row, label in enumerate(labels) if type(label) is not first)
-        faults.add(
-            table.pointer(target, row),
-            f"The target must be all text, all integers or all booleans: row 0 is "
-            f"{labels[0]!r}, row {row} is {labels[row]!r}.",
-        )
-    return labels
-
-
-def _cells(table: Table, name: str) -> list[Any]:
-    """Return a column's values as JSON has them, None where one is missing."""
-    column = table.columns[name]
-    if isinstance(column, list):
-        return column
-    return [None if cell != cell else cell for cell in column.tolist()]  # noqa: PLR0124  # NaN
-
-
-def _note_inexact(table: Table, target: str, faults: Faults) -> None:
-    """Note integers that came as float64, which cannot tell them from their neighbours."""
-    column = table.columns[target]
-    if isinstance(column, np.ndarray):
-        for row in np.flatnonzero(np.abs(column) >= 2.0**53).tolist():
-            faults.add(
-                table.pointer(target, row),
-                f"Row {row} of the target must be below 2**53 in this format; send it as text.",
-            )
-
-
-def _whole(cell: Any) -> Any:
-    return int(cell) if type(cell) is float and cell.is_integer() else cell
-
-
-def _label_fault(label: object) -> str | None:
-    if isinstance(label, float):
-        return f"must be a class, {label} is a measurement"
-    if isinstance(label, int):
-        return None if -(2**63) <= label < 2**63 else "must be a 64-bit integer"
-    if not isinstance(label, str):
-        return f"must be text, an integer or a boolean, it is {kind_name(label)}"
-    if len(label) > MAX_LABEL:
-        return f"must have at most {MAX_LABEL} characters, it has {len(label)}"
-    return "must not contain the character NUL" if "\0" in label else None
+    check_size("features", len(names), "max_features", limits)
+    check_size("cells", len(names) * table.rows, "max_cells", limits)
 
 
 def _classes(
@@ -310,6 +236,5 @@ def _classes(
             f"The target must have at least two classes, all {len(labels)} rows of "
             f"{target!r} are {classes[0]!r}."
         )
-    _limit("classes", len(classes), "max_classes", limits)
-    _limit("coefficients", len(classes) * n_columns, "max_coefficients", limits)
+    check_model(len(classes), n_columns, limits)
     return classes

@@ -289,6 +289,16 @@ class InvalidEvaluation(ClientProblem):
     slug, title, status = "invalid-evaluation", "The evaluation does not fit the table", 422
 
 
+class InvalidModel(ClientProblem):
+    """The file is not a model that can be imported.
+
+    It was cut or changed, was written by a newer version of the service, or is
+    larger than the limits allow. Nothing was stored.
+    """
+
+    slug, title, status = "invalid-model", "The file is not a model", 422
+
+
 class InvalidRow(ClientProblem):
     """The row is not one that the model can score.
 

@@ -42,23 +42,30 @@ keep the old ones, and describe the new form above.
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgpack
 import msgspec
 import numpy as np
-from msgspec import UNSET, Meta
+from msgspec import UNSET
 from numpy.typing import NDArray
 
-from mlservice.catalogue import Solver
-from mlservice.errors import BrokenModel
 from mlservice.preparation import Preparation, labels
-from mlservice.schemas import Feature, Label, label_name
+from mlservice.schemas import Feature, Label
+from mlservice.stored import (
+    Stored,
+    kind_of,
+    must,
+    parse,
+    read_array,
+    read_labels,
+    read_params,
+    read_provenance,
+)
 
 FORMAT = "mlservice.model"
+MEDIA_TYPE = "application/vnd.mlservice.model+msgpack"
 VERSION = 2
-_MAX_BYTES = 1 << 30
-_TYPES: dict[str, type] = {"text": str, "integer": int, "boolean": bool}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,51 +103,14 @@ class Model:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-class _Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    shape: list[int]
-    data: bytes
-
-
-class _Classes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    type: Literal["text", "integer", "boolean"]
-    labels: list[str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | bool]
-
-
-class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    C: float | None
-    l1_ratio: float
-    solver: Solver
-    dual: bool
-    tol: float
-    fit_intercept: bool
-    intercept_scaling: float
-    class_weight: dict[str, float] | Literal["balanced"] | None
-    random_state: int
-    max_iter: int
-
-
-class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: Literal["mlservice.model"]
-    version: Literal[1, 2]
-    features: list[Feature]
-    target: str
-    classes: _Classes
-    coef: _Array
-    intercept: _Array
-    n_iter: list[int]
-    params: _Params
-    provenance: dict[str, Any]
-
-
 def encode(model: Model) -> bytes:
     """Write a model in its stored form."""
-    kind = next(name for name, type_ in _TYPES.items() if type(model.classes[0]) is type_)
     stored = {
         "format": FORMAT,
         "version": VERSION,
         "features": msgspec.to_builtins(model.features),
         "target": model.target,
-        "classes": {"type": kind, "labels": list(model.classes)},
+        "classes": {"type": kind_of(model.classes), "labels": list(model.classes)},
         "coef": _array(model.coef),
         "intercept": _array(model.intercept),
         "n_iter": list(model.n_iter),
@@ -168,14 +138,14 @@ def decode(data: bytes) -> Model:
         If the bytes are not msgpack, are of an unknown format or version, or
         their parts do not agree.
     """
-    stored = _parse(data)
-    classes = _read_labels(stored.classes)
-    coef, intercept = _read_array(stored.coef, 2), _read_array(stored.intercept, 1)
+    stored = parse(data, newest=VERSION)
+    classes = read_labels(stored.classes)
+    coef, intercept = read_array(stored.coef, 2), read_array(stored.intercept, 1)
     n_rows = 1 if len(classes) == 2 else len(classes)
     _check_features(stored)
     columns = Preparation(tuple(stored.features)).names
-    _must(coef.shape == (n_rows, len(columns)), "coef has the wrong shape")
-    _must(intercept.shape == (n_rows,), "intercept has the wrong shape")
+    must(coef.shape == (n_rows, len(columns)), "coef has the wrong shape")
+    must(intercept.shape == (n_rows,), "intercept has the wrong shape")
     return Model(
         features=tuple(stored.features),
         target=stored.target,
@@ -183,88 +153,32 @@ def decode(data: bytes) -> Model:
         coef=coef,
         intercept=intercept,
         n_iter=tuple(stored.n_iter),
-        params=_read_params(stored.params, classes),
-        provenance=stored.provenance,
+        params=read_params(stored.params, classes),
+        provenance=read_provenance(stored.provenance),
     )
 
 
-def _parse(data: bytes) -> _Stored:
-    try:
-        document = msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=True,
-            max_str_len=8192,
-            max_array_len=200_000,
-            max_map_len=2_000,
-            max_bin_len=_MAX_BYTES,
-            max_ext_len=0,
-        )
-    # The unpacker raises nothing narrower for all that bytes can be.
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise BrokenModel("The stored model must be msgpack, it is not.") from error
-    if isinstance(document, dict) and document.get("format") == FORMAT:
-        version = document.get("version")
-        known = version in {1, VERSION}
-        _must(known, f"formats 1 to {VERSION} are read, it is of format {version!r}")
-    try:
-        return msgspec.convert(document, _Stored)
-    except msgspec.ValidationError as error:
-        raise BrokenModel(f"The stored model does not agree with itself: {error}.") from error
-
-
-def _check_features(stored: _Stored) -> None:
+def _check_features(stored: Stored) -> None:
     names = {feature.name for feature in stored.features}
-    _must(len(names) == len(stored.features), "a feature stands twice")
+    must(len(names) == len(stored.features), "a feature stands twice")
     for feature in stored.features:
         plain = feature == Feature(name=feature.name)
-        _must(plain or stored.version != 1, "a feature is not of format 1")
+        must(plain or stored.version != 1, "a feature is not of format 1")
         (_check_text if feature.kind == "text" else _check_number)(feature)
 
 
 def _check_number(feature: Feature) -> None:
     learnt = [value for value in (feature.fill, feature.mean, feature.scale) if value is not UNSET]
-    _must(all(map(math.isfinite, learnt)), "what was learnt of a feature is not finite")
-    _must((feature.fill is not UNSET) == feature.missing, "a fill value is there for no reason")
-    _must((feature.mean is UNSET) == (feature.scale is UNSET), "a mean or a scale is alone")
-    _must(feature.scale is UNSET or feature.scale > 0, "a scale is not above 0")
-    _must(feature.categories is UNSET, "a number has categories")
+    must(all(map(math.isfinite, learnt)), "what was learnt of a feature is not finite")
+    must((feature.fill is not UNSET) == feature.missing, "a fill value is there for no reason")
+    must((feature.mean is UNSET) == (feature.scale is UNSET), "a mean or a scale is alone")
+    must(feature.scale is UNSET or feature.scale > 0, "a scale is not above 0")
+    must(feature.categories is UNSET, "a number has categories")
 
 
 def _check_text(feature: Feature) -> None:
     learnt = {feature.fill, feature.mean, feature.scale}
-    _must(learnt == {UNSET}, "a text has a fill value or a scale")
-    _must(bool(labels(feature)), "a text has no category")
+    must(learnt == {UNSET}, "a text has a fill value or a scale")
+    must(bool(labels(feature)), "a text has no category")
     seen = [] if feature.categories is UNSET else list(feature.categories)
-    _must(seen == sorted(set(seen)) and "" not in seen, "categories are not in ascending order")
-
-
-def _read_labels(stored: _Classes) -> tuple[Label, ...]:
-    classes = tuple(stored.labels)
-    _must(all(type(label) is _TYPES[stored.type] for label in classes), "labels differ in type")
-    ascending = len(classes) >= 2 and list(classes) == sorted(set(classes))
-    _must(ascending, "classes are not two or more in ascending order")
-    return classes
-
-
-def _read_params(params: _Params, classes: tuple[Label, ...]) -> dict[str, Any]:
-    if isinstance(params.class_weight, dict):
-        known = {label_name(label) for label in classes}
-        _must(params.class_weight.keys() <= known, "class_weight names what is no class")
-    return msgspec.structs.asdict(params)
-
-
-def _read_array(array: _Array, ndim: int) -> NDArray[np.float64]:
-    _must(len(array.shape) == ndim and min(array.shape) >= 1, "an array has the wrong shape")
-    size = 8
-    for length in array.shape:
-        size *= length
-    _must(size == len(array.data), "an array's bytes do not fit its shape")
-    values = np.frombuffer(array.data, "<f8").astype(np.float64).reshape(array.shape)
-    _must(bool(np.isfinite(values).all()), "a coefficient is not finite")
-    return values
-
-
-def _must(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise BrokenModel(f"The stored model does not agree with itself: {otherwise}.")
+    must(seen == sorted(set(seen)) and "" not in seen, "categories are not in ascending order")

@@ -98,6 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     training_body_bytes: Annotated[
         int, Meta(ge=1, description="Largest body of a training, decoded.")
     ] = 256 * MEBIBYTE
+    model_bytes: Annotated[int, Meta(ge=1, description="Largest file of a model to import.")] = (
+        128 * MEBIBYTE
+    )
     max_features: Annotated[int, Meta(ge=1, description="Most features of a table.")] = 10_000
     max_categories: Annotated[int, Meta(ge=1, description="Most categories of a text column.")] = (
         1_000

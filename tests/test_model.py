@@ -201,7 +201,7 @@ def test_random_bytes_are_refused(noise: bytes) -> None:
 
 def test_pickle_is_refused() -> None:
     """A pickle is no model, and is not run."""
-    with pytest.raises(BrokenModel, match="must be msgpack"):
+    with pytest.raises(BrokenModel):
         decode(pickle.dumps(make_model()))
 
 

@@ -93,6 +93,26 @@ class Machine(RuleBasedStateMachine):
         self.expected[model_id] = Expected()
         return model_id
 
+    @precondition(lambda self: len(self.expected) < 2)
+    @rule(target=ids)
+    def add(self) -> str:
+        """A client imports a model; its request may be repeated after a lost answer."""
+        model_id = str(uuid.uuid4())
+        expected = self.expected[model_id] = Expected()
+        expected.state, expected.attempts, expected.artifact = "ready", 0, b"imported"
+        for _ in range(2):
+            self.run(
+                self.models.add(
+                    model_id,
+                    tenant="anonymous",
+                    name=None,
+                    description=DESCRIPTION,
+                    artifact=expected.artifact,
+                )
+            )
+        assert self.redis.ttl(f"mls:artifact:{model_id}") == -1
+        return model_id
+
     @rule(model_id=ids, late=LATENESS, worker=st.sampled_from("ab"))
     def claim(self, model_id: str, late: int, worker: str) -> None:
         """A worker gets an entry, perhaps one that another has had."""
@@ -345,6 +365,16 @@ MUTANTS = {
     ),
     "cancel keeps the training's keys": ("cancel", "release(id, ARGV[2])", ""),
     "delete leaves the list": ("delete", "redis.call('ZREM', models_of(held[1]), id)", ""),
+    "import leaves out the list": (
+        "import",
+        "redis.call('ZADD', models_of(tenant), redis.call('INCR', 'mls:sequence'), id)",
+        "",
+    ),
+    "import leaves the artifact to expire": (
+        "import",
+        "redis.call('PERSIST', artifact_of(id))",
+        "",
+    ),
     "restore puts nothing back": ("restore", "enqueue(ARGV[3], ARGV[4], ARGV[5])", ""),
 }
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from mlservice import __version__
+from mlservice import __version__, coefficients
 from mlservice.catalogue import Solver
 from mlservice.dataset import prepare
 from mlservice.errors import InvalidParams, InvalidTable, MalformedJson, NumericalFailure
@@ -28,7 +28,6 @@ from mlservice.schemas import FitWarning, TrainingRequest, read_training
 from mlservice.scoring import Scorer, pipeline
 from mlservice.settings import Settings
 from tests.support import iris_columns, make_request
-from workers import training
 from workers.training import Trained, train
 
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
@@ -344,7 +343,7 @@ def test_very_many_coefficients_are_left_out_of_the_description(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A document stays readable; the stored model has all numbers."""
-    monkeypatch.setattr(training, "MOST_COEFFICIENTS_TOLD", 8)
+    monkeypatch.setattr(coefficients, "MOST_TOLD", 8)
 
     trained = train_on(make_table(n_classes=3, labels=[7, 8, 9]))
 

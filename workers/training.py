@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from mlservice import __version__
+from mlservice import __version__, coefficients
 from mlservice.catalogue import Solver
 from mlservice.dataset import Dataset
 from mlservice.errors import NumericalFailure
@@ -31,8 +31,6 @@ from workers.inference import infer
 from workers.progress import Tell, follow, nobody
 from workers.solvers import fit_automatically
 
-# A document with more would be megabytes; the artifact has them all.
-MOST_COEFFICIENTS_TOLD = 100_000
 # Beyond, squares overflow: sag and saga then take no step and do not say so.
 _LARGEST = 1e150
 
@@ -233,37 +231,11 @@ def _provenance(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _in_units_of_input(
-    preparation: Preparation, model: Model
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        coef, intercept = preparation.in_units_of_input(model.coef, model.intercept)
-    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-        raise NumericalFailure(_NOT_FINITE)
-    return coef, intercept
-
-
 def _describe(dataset: Dataset, model: Model, told: list[FitWarning]) -> Description:
-    names = [label_name(label) for label in model.classes]
-    # With two classes the one row of coefficients is that of the second.
-    names = names[-len(model.coef) :]
-    preparation = Preparation(model.features)
-    columns = preparation.names
-    coef, intercept = _in_units_of_input(preparation, model)
-    coefficients = None
-    if coef.size <= MOST_COEFFICIENTS_TOLD:
-        coefficients = {
-            name: dict(zip(columns, row, strict=True))
-            for name, row in zip(names, coef.tolist(), strict=True)
-        }
     described = dataset.describe()
     return msgspec.structs.replace(
         described,
-        features=list(model.features),
-        coefficients=coefficients,
-        intercept=dict(zip(names, intercept.tolist(), strict=True)),
-        n_iter=list(model.n_iter),
         converged=_has_converged(told),
         warnings=[*described.warnings, *told],
-        provenance=model.provenance,
+        **coefficients.describe(model),
     )

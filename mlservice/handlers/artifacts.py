@@ -2,15 +2,29 @@
 
 import asyncio
 import hashlib
+import uuid
 
+import msgspec
 from aiohttp import web
 
+from mlservice import imported
 from mlservice.errors import Fault, InvalidParameter
 from mlservice.export import FORMATS
-from mlservice.model import decode
-from mlservice.wire import MODELS, named_model
+from mlservice.idempotency import read_once
+from mlservice.model import MEDIA_TYPE, decode
+from mlservice.query import read_query
+from mlservice.settings import Settings
+from mlservice.wire import (
+    MODELS,
+    SETTINGS,
+    TENANT,
+    check_media_type,
+    named_model,
+    read_pieces,
+    respond,
+)
 
-MEDIA_TYPE = "application/vnd.mlservice.model+msgpack"
+MOST_NAME = 200
 
 
 async def download(request: web.Request) -> web.Response:
@@ -27,6 +41,43 @@ async def download(request: web.Request) -> web.Response:
     if etag in request.headers.get("If-None-Match", "").split(", "):
         return web.Response(status=304, headers=headers)
     return web.Response(body=artifact, headers=headers, content_type=MEDIA_TYPE)
+
+
+async def upload(request: web.Request) -> web.Response:
+    """Store a model that was trained elsewhere, from the file that its service gave."""
+    check_media_type(request, MEDIA_TYPE)
+    name = _name(request)
+    once = read_once(request)
+    pieces = [piece async for piece in read_pieces(request, "model_bytes")]
+    for piece in pieces:
+        once.add(piece)
+    artifact = b"".join(pieces)
+    # A model may have millions of coefficients to check and to write.
+    description = await asyncio.to_thread(_describe, artifact, request.app[SETTINGS])
+    model_id = str(uuid.uuid4())
+    record = await request.app[MODELS].add(
+        model_id, tenant=TENANT, name=name, description=description, artifact=artifact, once=once
+    )
+    headers = {"Location": f"/models/{record.id}"}
+    if record.id != model_id:
+        headers["Idempotency-Replayed"] = "true"
+    return respond(record.document(), status=201, headers=headers)
+
+
+def _describe(artifact: bytes, limits: Settings) -> bytes:
+    return msgspec.json.encode(imported.describe(artifact, limits))
+
+
+def _name(request: web.Request) -> str | None:
+    """Read the one option of an import, which stands in the query."""
+    query = read_query(request.rel_url.raw_query_string)
+    if not query:
+        return None
+    [(parameter, name), *more] = query
+    if more or parameter != "name" or not 1 <= len(name) <= MOST_NAME:
+        detail = f"The one parameter of an import is name, 1 to {MOST_NAME} characters."
+        raise InvalidParameter(detail, errors=[Fault(parameter=parameter, detail=detail)])
+    return name
 
 
 async def export(request: web.Request) -> web.Response:

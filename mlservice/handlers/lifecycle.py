@@ -7,18 +7,19 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from mlservice import model
 from mlservice.cache import CACHE
 from mlservice.errors import (
     DryRunTooLarge,
     Fault,
     InvalidParameter,
-    MalformedIdempotencyKey,
     UnsupportedMediaType,
 )
+from mlservice.idempotency import read_once
 from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
 from mlservice.query import read_query
 from mlservice.schemas import Description, DryRun
-from mlservice.store import PIECE_BYTES, Once, Record
+from mlservice.store import PIECE_BYTES, Record
 from mlservice.wire import (
     CHANGES,
     JSON,
@@ -33,16 +34,15 @@ from mlservice.wire import (
     respond,
 )
 
-MOST_KEY = 255
 DRY_RUN = "dry_run"
 
 
 async def train(request: web.Request) -> web.Response:
     """Queue a training and answer with its model's id."""
-    check_media_type(request, *MEDIA_TYPES)
+    check_media_type(request, *MEDIA_TYPES, model.MEDIA_TYPE)
     models = request.app[MODELS]
     model_id = str(uuid.uuid4())
-    once = _once(request)
+    once = read_once(request)
     pieces = read_pieces(request, "training_body_bytes")
     sent = _sent(request, await anext(pieces, b""))
     name, description = None, Description()
@@ -92,27 +92,6 @@ def _tell(sent: Sent, name: str | None, description: Description) -> web.Respons
     cells = description.rows * (len(description.features or ()) + 1)
     told |= {"name": name, "memory_bytes": len(sent.body) + 3 * 8 * cells}
     return respond(DryRun(**told))
-
-
-def _once(request: web.Request) -> Once:
-    """Read the key of a request that may be repeated.
-
-    Raises
-    ------
-    MalformedIdempotencyKey
-        If it is not 1 to 255 printable ASCII characters.
-    """
-    sent = request.headers.getall("Idempotency-Key", [])
-    if not sent:
-        return Once()
-    key = sent[0]
-    if len(sent) > 1 or not (0 < len(key) <= MOST_KEY and key.isascii() and key.isprintable()):
-        raise MalformedIdempotencyKey(
-            f"Idempotency-Key must be one header of 1 to {MOST_KEY} printable ASCII characters."
-        )
-    once = Once(key)
-    once.add(f"{request.content_type}?{request.rel_url.raw_query_string}\n".encode())
-    return once
 
 
 async def _created(request: web.Request, record: Record, replayed: dict[str, str]) -> web.Response:

@@ -6,7 +6,9 @@ from mlservice import errors
 from mlservice.errors import Problem
 from mlservice.export import FORMATS
 from mlservice.handlers import artifacts, following, lifecycle, lists, prediction
+from mlservice.idempotency import MOST_KEY
 from mlservice.intake import JSON, MEDIA_TYPES
+from mlservice.model import MEDIA_TYPE
 from mlservice.openapi import Answer, Parameter
 from mlservice.routes.route import Route, route
 from mlservice.schemas import DryRun, ModelDocument, ModelList, Prediction, TrainingRequest
@@ -35,7 +37,7 @@ _IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
     place="header",
     description="Of a request that may be repeated: the same key and body make one training.",
-    schema={"type": "string", "minLength": 1, "maxLength": lifecycle.MOST_KEY},
+    schema={"type": "string", "minLength": 1, "maxLength": MOST_KEY},
 )
 _UNREADY: tuple[type[Problem], ...] = (
     errors.MalformedQuery,
@@ -54,11 +56,18 @@ async def describe_or_predict(request: web.Request) -> web.StreamResponse:
     return await lifecycle.describe(request)
 
 
+async def train_or_import(request: web.Request) -> web.StreamResponse:
+    """Queue a training and answer with its model's id; or store a model's file."""
+    if request.content_type == MEDIA_TYPE:
+        return await artifacts.upload(request)
+    return await lifecycle.train(request)
+
+
 ROUTES: tuple[Route, ...] = (
     route(
         "POST",
         "/models",
-        lifecycle.train,
+        train_or_import,
         scope="train",
         parameters=[
             _PREFER,
@@ -72,12 +81,12 @@ ROUTES: tuple[Route, ...] = (
             ),
         ],
         body=TrainingRequest,
-        media_types=[each for each in MEDIA_TYPES if each != JSON],
+        media_types=[*(each for each in MEDIA_TYPES if each != JSON), MEDIA_TYPE],
         answers=[
             Answer(status=200, description="Of a dry run.", body=DryRun),
             Answer(
                 status=201,
-                description="Ended within the time that was preferred.",
+                description="Ended within the time that was preferred, or imported.",
                 body=ModelDocument,
                 headers=("Location", "Preference-Applied", "Idempotency-Replayed"),
             ),
@@ -99,6 +108,7 @@ ROUTES: tuple[Route, ...] = (
             errors.InvalidParameter,
             errors.MalformedIdempotencyKey,
             errors.IdempotencyKeyReused,
+            errors.InvalidModel,
             errors.InvalidTable,
             errors.InvalidParams,
             errors.InvalidEvaluation,
@@ -218,7 +228,7 @@ ROUTES: tuple[Route, ...] = (
                 status=200,
                 description="The file.",
                 body=bytes,
-                media_type=artifacts.MEDIA_TYPE,
+                media_type=MEDIA_TYPE,
                 headers=("ETag",),
             ),
             Answer(

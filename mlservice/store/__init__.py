@@ -4,8 +4,9 @@ from mlservice.store.aliases import Alias, Aliases
 from mlservice.store.changes import Changes
 from mlservice.store.events import Event
 from mlservice.store.link import Link, open_pool, open_redis
-from mlservice.store.models import PIECE_BYTES, Models
+from mlservice.store.models import Models
 from mlservice.store.once import Once
+from mlservice.store.pieces import PIECE_BYTES
 from mlservice.store.records import Record
 from mlservice.store.trainings import Trainings, arq_timeout_s, keep_swept
 

@@ -3,31 +3,21 @@
 import hashlib
 import re
 
-from mlservice.errors import (
-    BrokenModel,
-    IdempotencyKeyReused,
-    ModelAliased,
-    ModelEnded,
-    ModelNotReady,
-    Problem,
-    StoreUnavailable,
-    TooManyModels,
-    TooManyTrainings,
-)
-from mlservice.settings import Settings, variable
+from mlservice.errors import BrokenModel, ModelAliased, ModelEnded, ModelNotReady
+from mlservice.settings import Settings
 from mlservice.store import keys
 from mlservice.store.entries import EntryBuilder
 from mlservice.store.link import Link
 from mlservice.store.listing import find
-from mlservice.store.once import KEPT_MS, Once
+from mlservice.store.once import KEPT_MS, NEVER, Once
+from mlservice.store.pieces import stage
 from mlservice.store.records import Record, not_found
+from mlservice.store.refusals import WAITING_RETRY_S, refusal
 
 # A UUID as this service writes them; no alias has this shape.
 is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
-PIECE_BYTES = 1024 * 1024
 UPLOAD_MS = 60_000
-WAITING_RETRY_S = 1
 
 
 class Models:
@@ -60,7 +50,7 @@ class Models:
         tenant: str,
         name: str | None,
         description: bytes,
-        once: Once | None = None,
+        once: Once = NEVER,
     ) -> Record:
         """Queue a training whose body was appended before.
 
@@ -74,7 +64,7 @@ class Models:
             Its name for people.
         description : bytes
             JSON object of what is known of it already.
-        once : Once, optional
+        once : Once
             Key and digest of a request that may be repeated.
 
         Returns
@@ -94,38 +84,75 @@ class Models:
         """
         limits = self._settings
         entry = self._entry(model_id, 1)
-        answer, created = await self._link.script(
+        answer, told = await self._link.script(
             "create", model_id, tenant, name or "", description, limits.training_attempts,
             limits.queue_name, entry.id, entry.payload, _ms(limits.queue_timeout_s),
             limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
-            once.key if once else "", once.fingerprint if once else "", KEPT_MS,
+            once.key, once.fingerprint, KEPT_MS,
         )  # fmt: skip
-        if answer == b"replayed":
-            return await self.record(created.decode())
         if answer != b"ok":
-            raise self._refusal(answer.decode())
+            return await self._earlier(answer.decode(), told)
         return Record(
             id=model_id,
             tenant=tenant,
             state="queued",
             name=name,
-            created_ms=created,
+            created_ms=told,
             description=description,
         )
 
-    def _refusal(self, limit: str) -> Problem:
-        if limit == "no-data":
-            return StoreUnavailable("The body must be stored within 60 s, it took longer.")
-        if limit == "other-body":
-            return IdempotencyKeyReused(
-                "Idempotency-Key must be new for a new request, it came with another body before."
-            )
-        most = f"{getattr(self._settings, limit)} ({variable(limit)})"
-        if limit == "models_per_tenant":
-            return TooManyModels(f"At most {most} models may be stored; delete some.")
-        return TooManyTrainings(
-            f"At most {most} trainings may be open; try again later.",
-            headers={"Retry-After": str(WAITING_RETRY_S)},
+    async def _earlier(self, answer: str, told: bytes) -> Record:
+        """Return the model that the same request made before, or say what stands against one."""
+        if answer == "replayed":
+            return await self.record(told.decode())
+        raise refusal(answer, self._settings)
+
+    async def add(
+        self,
+        model_id: str,
+        *,
+        tenant: str,
+        name: str | None,
+        description: bytes,
+        artifact: bytes,
+        once: Once = NEVER,
+    ) -> Record:
+        """Store a model that was trained elsewhere, ready at once.
+
+        Parameters
+        ----------
+        model_id, tenant, name, description, once
+            As for `create`.
+        artifact : bytes
+            The stored form of the model, checked.
+
+        Returns
+        -------
+        Record
+            As for `create`.
+
+        Raises
+        ------
+        IdempotencyKeyReused, TooManyModels, StoreUnavailable
+            As `create` does.
+        """
+        digest = await stage(self._link, model_id, 0, artifact)
+        answer, told = await self._link.script(
+            "import", model_id, tenant, name or "", description, digest,
+            self._settings.models_per_tenant,
+            once.key, once.fingerprint, KEPT_MS,
+        )  # fmt: skip
+        if answer != b"ok":
+            return await self._earlier(answer.decode(), told)
+        return Record(
+            id=model_id,
+            tenant=tenant,
+            state="ready",
+            name=name,
+            created_ms=told,
+            finished_ms=told,
+            description=description,
+            sha256=digest,
         )
 
     async def record(self, model_id: str) -> Record:

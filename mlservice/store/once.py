@@ -27,3 +27,7 @@ class Once:
     def fingerprint(self) -> str:
         """Digest of what was sent so far."""
         return self._sent.hexdigest()
+
+
+# A request that has no key is new each time.
+NEVER = Once()

@@ -6,7 +6,6 @@ its step refused as stale.
 """
 
 import asyncio
-import hashlib
 import logging
 import random
 from collections.abc import AsyncIterator
@@ -18,11 +17,10 @@ from mlservice.settings import Settings
 from mlservice.store import keys
 from mlservice.store.entries import EntryBuilder
 from mlservice.store.link import Link
-from mlservice.store.models import PIECE_BYTES
+from mlservice.store.pieces import stage
 
 logger = logging.getLogger(__name__)
 
-STAGED_MS = 600_000
 LOCK_GRACE_MS = 5_000
 
 
@@ -82,15 +80,7 @@ class Trainings:
         name : str
             The model's name for people, or empty.
         """
-        staged = keys.staged(model_id, attempt)
-        for start in range(0, len(artifact), PIECE_BYTES):
-            piece = artifact[start : start + PIECE_BYTES]
-            # A repeated commit begins anew.
-            fresh = [("UNLINK", staged)] if start == 0 else []
-            await self._link.batch(
-                [*fresh, ("RPUSH", staged, piece), ("PEXPIRE", staged, STAGED_MS)]
-            )
-        digest = hashlib.sha256(artifact).hexdigest()
+        digest = await stage(self._link, model_id, attempt, artifact)
         return await self._end(
             model_id, "training", attempt, "ready",
             description=description, sha256=digest, name=name,

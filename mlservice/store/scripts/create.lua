@@ -9,12 +9,10 @@ local id, tenant, queue = ARGV[1], ARGV[2], ARGV[6]
 local created = redis.call('HGET', record_of(id), 'created')
 if created then return {'ok', tonumber(created)} end
 local once = ARGV[13] ~= '' and idempotent_of(tenant, ARGV[13])
-local first = once and redis.call('GET', once)
--- The key of a model that is gone is free again.
-if first and redis.call('EXISTS', record_of(string.sub(first, 66))) == 1 then
+local before = made_before(once, ARGV[14])
+if before then
   redis.call('UNLINK', data_of(id))
-  if string.sub(first, 1, 64) ~= ARGV[14] then return {'other-body', 0} end
-  return {'replayed', string.sub(first, 66)}
+  return before
 end
 local refusal
 if redis.call('ZCARD', OPEN) >= tonumber(ARGV[10]) then refusal = 'open_trainings'

@@ -54,6 +54,15 @@ local function tell_state(id)
   end
 end
 
+-- What stands against a request whose key came before: another body, or the model that it made.
+local function made_before(once, fingerprint)
+  local first = once and redis.call('GET', once)
+  -- The key of a model that is gone is free again.
+  if not first or redis.call('EXISTS', record_of(string.sub(first, 66))) == 0 then return nil end
+  if string.sub(first, 1, 64) ~= fingerprint then return {'other-body', 0} end
+  return {'replayed', string.sub(first, 66)}
+end
+
 -- What a training holds while it is open: its data, its places in sets, its entry.
 local function release(id, queue)
   local held = redis.call('HMGET', record_of(id), 'tenant', 'state', 'attempt')

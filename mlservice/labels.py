@@ -1,0 +1,76 @@
+"""The target's cells as labels of one type: text, integers or booleans."""
+
+from typing import Any
+
+import numpy as np
+
+from mlservice.kinds import kind_name
+from mlservice.schemas import Label
+from mlservice.table import Faults, Table
+
+MAX_LABEL = 1024
+
+
+def read_labels(table: Table, target: str, faults: Faults) -> list[Label]:
+    """Return the target's cells as labels, noting each that is none.
+
+    Parameters
+    ----------
+    table : Table
+        Its cells are lists of JSON's values, or arrays with NaN where a number is missing.
+    target : str
+        The column.
+    faults : Faults
+        Takes what is wrong; then the labels are of no use.
+    """
+    labels = [_whole(cell) for cell in cells(table, target)]
+    before = faults.count
+    _note_inexact(table, target, faults)
+    for row, label in enumerate(labels):
+        if wrong := _label_fault(label):
+            faults.add(table.pointer(target, row), f"Row {row} of the target {wrong}.")
+    kinds = set(map(type, labels))
+    if faults.count == before and len(kinds) > 1:
+        first = type(labels[0])
+        row = next(row for row, label in enumerate(labels) if type(label) is not first)
+        faults.add(
+            table.pointer(target, row),
+            f"The target must be all text, all integers or all booleans: row 0 is "
+            f"{labels[0]!r}, row {row} is {labels[row]!r}.",
+        )
+    return labels
+
+
+def cells(table: Table, name: str) -> list[Any]:
+    """Return a column's values as JSON has them, None where one is missing."""
+    column = table.columns[name]
+    if isinstance(column, list):
+        return column
+    return [None if cell != cell else cell for cell in column.tolist()]  # noqa: PLR0124  # NaN
+
+
+def _note_inexact(table: Table, target: str, faults: Faults) -> None:
+    """Note integers that came as float64, which cannot tell them from their neighbours."""
+    column = table.columns[target]
+    if isinstance(column, np.ndarray):
+        for row in np.flatnonzero(np.abs(column) >= 2.0**53).tolist():
+            faults.add(
+                table.pointer(target, row),
+                f"Row {row} of the target must be below 2**53 in this format; send it as text.",
+            )
+
+
+def _whole(cell: Any) -> Any:
+    return int(cell) if type(cell) is float and cell.is_integer() else cell
+
+
+def _label_fault(label: object) -> str | None:
+    if isinstance(label, float):
+        return f"must be a class, {label} is a measurement"
+    if isinstance(label, int):
+        return None if -(2**63) <= label < 2**63 else "must be a 64-bit integer"
+    if not isinstance(label, str):
+        return f"must be text, an integer or a boolean, it is {kind_name(label)}"
+    if len(label) > MAX_LABEL:
+        return f"must have at most {MAX_LABEL} characters, it has {len(label)}"
+    return "must not contain the character NUL" if "\0" in label else None
