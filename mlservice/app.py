@@ -15,8 +15,9 @@ from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.routes import add_routes
 from mlservice.server import Runner
 from mlservice.settings import Settings
-from mlservice.store import Aliases, Changes, Link, Models, Trainings, keep_swept, open_redis
-from mlservice.wire import ALIASES, CHANGES, MODELS, SETTINGS, TENANT, TRAININGS
+from mlservice.store import Changes, Link, Tenants, Trainings, keep_swept, open_redis
+from mlservice.store.keys import ANONYMOUS
+from mlservice.wire import CALLER, CHANGES, SETTINGS, TRAININGS
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +28,11 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[VITALS] = Vitals()
     link = Link(open_redis(settings), settings.store_timeout_s)
-    app[MODELS] = Models(link, settings, jobs.entry)
-    app[ALIASES] = Aliases(link, TENANT)
+    anonymous = Tenants(link, settings, jobs.entry).of(ANONYMOUS)
+    app[CALLER] = lambda _: anonymous
     app[TRAININGS] = Trainings(link, settings, jobs.entry)
-    app[CHANGES] = Changes(link, app[MODELS])
-    app[CACHE] = ModelCache(app[MODELS], settings.cache_bytes)
+    app[CHANGES] = Changes(link)
+    app[CACHE] = ModelCache(settings.cache_bytes)
     add_routes(app, version=__version__)
 
     async def collaborators(app: web.Application) -> AsyncIterator[None]:

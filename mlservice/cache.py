@@ -20,6 +20,8 @@ from mlservice.model import decode
 from mlservice.scoring import Scorer
 
 T = TypeVar("T")
+# A tenant and the id of one of its models: what belongs to another is never found here.
+Key = tuple[str, str]
 
 FRESH_S = 0.5
 STALE_S = 1.0
@@ -27,7 +29,9 @@ CHECK_S = 0.1
 
 
 class Source(Protocol):
-    """Where models come from: `store.Models`, or anything with these two."""
+    """Where one tenant's models come from: `store.Models`, or anything with these."""
+
+    tenant: str
 
     async def load(self, model_id: str) -> bytes:
         """Return a ready model's artifact."""
@@ -37,10 +41,11 @@ class Source(Protocol):
 
 
 class _Entry:
-    __slots__ = ("checked", "checking", "scorer")
+    __slots__ = ("checked", "checking", "scorer", "source")
 
-    def __init__(self, scorer: Scorer, checked: float) -> None:
+    def __init__(self, scorer: Scorer, source: Source, checked: float) -> None:
         self.scorer = scorer
+        self.source = source
         self.checked = checked
         self.checking: asyncio.Task[None] | None = None
 
@@ -50,47 +55,51 @@ class ModelCache:
 
     Parameters
     ----------
-    source : Source
-        Where a model that is not here is loaded from.
     most_bytes : int
         Memory that the models may take together; one always stays.
     clock : callable
         Seconds that only grow.
     """
 
-    def __init__(
-        self, source: Source, most_bytes: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._source = source
+    def __init__(self, most_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._loads: dict[str, asyncio.Task[Scorer]] = {}
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._loads: dict[Key, asyncio.Task[Scorer]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def get(self, model_id: str) -> Scorer:
+    async def get(self, model_id: str, source: Source) -> Scorer:
         """Return a model's scorer, loading it if it is not here.
+
+        Parameters
+        ----------
+        source : Source
+            The models of the tenant who asks.
 
         Raises
         ------
         ModelNotFound, ModelNotReady, BrokenModel, StoreUnavailable
             As `Source.load` and `model.decode` do.
         """
-        entry = self._entries.get(model_id)
+        key = source.tenant, model_id
+        entry = self._entries.get(key)
         if entry is None:
-            return await self._load_once(model_id)
+            return await self._load_once(key, source)
         age_s = self._clock() - entry.checked
         if age_s > FRESH_S:
-            await self._check(model_id, entry, patience_s=CHECK_S if age_s > STALE_S else 0)
-            if model_id not in self._entries:
-                return await self._load_once(model_id)
-        self._entries.move_to_end(model_id)
+            await self._check(key, entry, patience_s=CHECK_S if age_s > STALE_S else 0)
+            if key not in self._entries:
+                return await self._load_once(key, source)
+        self._entries.move_to_end(key)
         return entry.scorer
 
-    def drop(self, model_id: str) -> None:
+    def drop(self, model_id: str, source: Source) -> None:
         """Forget a model."""
-        if entry := self._entries.pop(model_id, None):
+        self._drop((source.tenant, model_id))
+
+    def _drop(self, key: Key) -> None:
+        if entry := self._entries.pop(key, None):
             self._bytes -= entry.scorer.size_bytes
 
     async def close(self) -> None:
@@ -99,34 +108,34 @@ class ModelCache:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _load_once(self, model_id: str) -> Scorer:
-        task = self._loads.get(model_id)
+    async def _load_once(self, key: Key, source: Source) -> Scorer:
+        task = self._loads.get(key)
         if task is None:
-            task = self._loads[model_id] = self._start(self._load(model_id))
-            task.add_done_callback(lambda _: self._loads.pop(model_id, None))
+            task = self._loads[key] = self._start(self._load(key, source))
+            task.add_done_callback(lambda _: self._loads.pop(key, None))
         # Shielded: a client that leaves must not end the load that others wait for.
         return await asyncio.shield(task)
 
-    async def _load(self, model_id: str) -> Scorer:
+    async def _load(self, key: Key, source: Source) -> Scorer:
         begun = self._clock()
-        scorer = Scorer(decode(await self._source.load(model_id)))
-        self._entries[model_id] = _Entry(scorer, begun)
+        scorer = Scorer(decode(await source.load(key[1])))
+        self._entries[key] = _Entry(scorer, source, begun)
         self._bytes += scorer.size_bytes
         while self._bytes > self._most_bytes and len(self._entries) > 1:
-            self.drop(next(iter(self._entries)))
+            self._drop(next(iter(self._entries)))
         return scorer
 
-    async def _check(self, model_id: str, entry: _Entry, *, patience_s: float) -> None:
+    async def _check(self, key: Key, entry: _Entry, *, patience_s: float) -> None:
         if entry.checking is None:
-            entry.checking = self._start(self._revalidate(model_id, entry))
+            entry.checking = self._start(self._revalidate(key, entry))
         if patience_s:
             await asyncio.wait([entry.checking], timeout=patience_s)
 
-    async def _revalidate(self, model_id: str, entry: _Entry) -> None:
+    async def _revalidate(self, key: Key, entry: _Entry) -> None:
         begun = self._clock()
         try:
-            if not await self._source.is_ready(model_id):
-                self.drop(model_id)
+            if not await entry.source.is_ready(key[1]):
+                self._drop(key)
         except StoreUnavailable:
             pass  # What is here goes on predicting.
         finally:

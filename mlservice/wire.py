@@ -1,7 +1,7 @@
 """What crosses HTTP: bodies in, bodies out, preferences."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -9,16 +9,12 @@ from aiohttp import web
 
 from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.settings import Settings, variable
-from mlservice.store import PIECE_BYTES, Aliases, Changes, Models, Trainings
+from mlservice.store import PIECE_BYTES, Changes, Tenant, Trainings
 
 SETTINGS = web.AppKey("settings", Settings)
-MODELS = web.AppKey("models", Models)
-ALIASES = web.AppKey("aliases", Aliases)
+CALLER: web.AppKey[Callable[[web.Request], Tenant]] = web.AppKey("caller")
 CHANGES = web.AppKey("changes", Changes)
 TRAININGS = web.AppKey("trainings", Trainings)
-
-# Whose models these are while there are no keys.
-TENANT = "anonymous"
 
 JSON = "application/json"
 
@@ -42,6 +38,11 @@ def respond(
     return web.Response(body=body + b"\n", status=status, headers=headers, content_type=JSON)
 
 
+def caller(request: web.Request) -> Tenant:
+    """Return whose request it is, and with that all that exists for it."""
+    return request.app[CALLER](request)
+
+
 async def named_model(request: web.Request) -> str:
     """Return the id of the model that the path names, by its id or by an alias.
 
@@ -50,7 +51,7 @@ async def named_model(request: web.Request) -> str:
     ModelNotFound
         If the name is neither.
     """
-    return await request.app[ALIASES].resolve(request.match_info["id"])
+    return await caller(request).aliases.resolve(request.match_info["id"])
 
 
 def check_media_type(request: web.Request, *allowed: str) -> None:

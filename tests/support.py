@@ -153,7 +153,7 @@ async def store_model(settings: Settings, model: Model) -> str:
         model_id = str(uuid.uuid4())
         await models.append(model_id, b"{}")
         description = msgspec.json.encode(Description(features=list(model.features)))
-        await models.create(model_id, tenant="anonymous", name=None, description=description)
+        await models.create(model_id, name=None, description=description)
         assert await trainings.claim(model_id, 1, "test") == "ok"
         assert await trainings.finish(model_id, 1, encode(model), description) == "ok"
     finally:

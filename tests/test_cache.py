@@ -17,7 +17,8 @@ from tests.support import make_model, until
 class Shelf:
     """A source of models in memory, at the boundary that the cache owns."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: str = "anonymous") -> None:
+        self.tenant = tenant
         self.artifacts = {"one": encode(make_model()), "two": encode(make_model())}
         self.loads = 0
         self.is_away = False
@@ -65,9 +66,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def cache(shelf: Shelf, clock: Clock) -> AsyncIterator[ModelCache]:
-    """Return a cache over the shelf, closed at the end."""
-    cache = ModelCache(shelf, 1 << 20, clock)
+async def cache(clock: Clock) -> AsyncIterator[ModelCache]:
+    """Return a cache, closed at the end."""
+    cache = ModelCache(1 << 20, clock)
     yield cache
     await cache.close()
 
@@ -77,7 +78,7 @@ async def test_a_model_is_loaded_once_for_all_who_ask_at_the_same_time(
 ) -> None:
     """Thirty requests for a model that is not here make one load."""
     shelf.gate.clear()
-    requests = [asyncio.create_task(cache.get("one")) for _ in range(30)]
+    requests = [asyncio.create_task(cache.get("one", shelf)) for _ in range(30)]
     await until(_has_begun(shelf), within_s=5)
     shelf.gate.set()
 
@@ -99,7 +100,7 @@ async def test_a_client_that_leaves_does_not_end_the_load_of_others(
 ) -> None:
     """A cancelled request leaves the load to those who still wait."""
     shelf.gate.clear()
-    leaving, staying = (asyncio.create_task(cache.get("one")) for _ in range(2))
+    leaving, staying = (asyncio.create_task(cache.get("one", shelf)) for _ in range(2))
     await until(_has_begun(shelf), within_s=5)
     leaving.cancel()
     shelf.gate.set()
@@ -112,11 +113,11 @@ async def test_a_failed_load_is_told_and_tried_again(cache: ModelCache, shelf: S
     """An error reaches who asked, and is not kept."""
     shelf.is_away = True
     with pytest.raises(StoreUnavailable):
-        await cache.get("one")
+        await cache.get("one", shelf)
 
     shelf.is_away = False
 
-    assert isinstance(await cache.get("one"), Scorer)
+    assert isinstance(await cache.get("one", shelf), Scorer)
 
 
 async def test_a_broken_model_harms_no_other(cache: ModelCache, shelf: Shelf) -> None:
@@ -124,9 +125,9 @@ async def test_a_broken_model_harms_no_other(cache: ModelCache, shelf: Shelf) ->
     shelf.artifacts["one"] = b"\x00broken"
 
     with pytest.raises(BrokenModel):
-        await cache.get("one")
+        await cache.get("one", shelf)
 
-    assert isinstance(await cache.get("two"), Scorer)
+    assert isinstance(await cache.get("two", shelf), Scorer)
 
 
 @pytest.mark.parametrize(("most_bytes", "loads"), [(1 << 20, 2), (1, 4)])
@@ -134,10 +135,10 @@ async def test_the_least_recently_used_goes_when_the_memory_is_full(
     shelf: Shelf, most_bytes: int, loads: int
 ) -> None:
     """Two models that fit are loaded once each; two that do not push each other out."""
-    cache = ModelCache(shelf, most_bytes)
+    cache = ModelCache(most_bytes)
 
     for model_id in ("one", "two", "one", "two"):
-        await cache.get(model_id)
+        await cache.get(model_id, shelf)
 
     assert shelf.loads == loads
     await cache.close()
@@ -147,13 +148,13 @@ async def test_a_model_deleted_elsewhere_is_forgotten_within_a_second(
     cache: ModelCache, shelf: Shelf
 ) -> None:
     """While it is used it is checked in the background."""
-    await cache.get("one")
+    await cache.get("one", shelf)
     del shelf.artifacts["one"]
     deleted = time.monotonic()
 
     async def is_forgotten() -> bool:
         try:
-            await cache.get("one")
+            await cache.get("one", shelf)
         except ModelNotFound:
             return True
         return False
@@ -166,12 +167,12 @@ async def test_a_model_deleted_while_it_was_not_used_is_not_served_once_more(
     cache: ModelCache, shelf: Shelf, clock: Clock
 ) -> None:
     """After a pause the check comes before the answer."""
-    await cache.get("one")
+    await cache.get("one", shelf)
     del shelf.artifacts["one"]
     clock.ahead_s = room.STALE_S + 1
 
     with pytest.raises(ModelNotFound):
-        await cache.get("one")
+        await cache.get("one", shelf)
 
 
 @pytest.mark.parametrize("stalls", [False, True])
@@ -179,13 +180,44 @@ async def test_a_cached_model_goes_on_while_the_store_is_away_or_stalls(
     cache: ModelCache, shelf: Shelf, clock: Clock, *, stalls: bool
 ) -> None:
     """What is here predicts, and waits for a check only briefly."""
-    scorer = await cache.get("one")
+    scorer = await cache.get("one", shelf)
     shelf.is_away = True
     if stalls:
         shelf.gate.clear()
     clock.ahead_s = room.STALE_S + 1
 
     async with asyncio.timeout(room.CHECK_S + 1):
-        again = await cache.get("one")
+        again = await cache.get("one", shelf)
 
     assert again is scorer
+
+
+async def test_a_cached_model_is_found_by_its_own_tenant_only(
+    cache: ModelCache, shelf: Shelf
+) -> None:
+    """An id that is here for one tenant is asked of the store for another."""
+    await cache.get("one", shelf)
+    other = Shelf("other")
+    other.artifacts.clear()
+
+    with pytest.raises(ModelNotFound):
+        await cache.get("one", other)
+
+    assert (shelf.loads, other.loads) == (1, 1)
+
+
+async def test_a_load_under_way_is_shared_within_its_tenant_only(
+    cache: ModelCache, shelf: Shelf
+) -> None:
+    """Who asks for another's model while it is loaded does not get it."""
+    shelf.gate.clear()
+    own = asyncio.create_task(cache.get("one", shelf))
+    await until(_has_begun(shelf), within_s=5)
+    other = Shelf("other")
+    other.artifacts.clear()
+
+    with pytest.raises(ModelNotFound):
+        await cache.get("one", other)
+
+    shelf.gate.set()
+    assert isinstance(await own, Scorer)

@@ -87,9 +87,7 @@ class Machine(RuleBasedStateMachine):
         model_id = str(uuid.uuid4())
         self.run(self.models.append(model_id, b"body"))
         for _ in range(2):
-            self.run(
-                self.models.create(model_id, tenant="anonymous", name=None, description=DESCRIPTION)
-            )
+            self.run(self.models.create(model_id, name=None, description=DESCRIPTION))
         self.expected[model_id] = Expected()
         return model_id
 
@@ -104,7 +102,6 @@ class Machine(RuleBasedStateMachine):
             self.run(
                 self.models.add(
                     model_id,
-                    tenant="anonymous",
                     name=None,
                     description=DESCRIPTION,
                     artifact=expected.artifact,

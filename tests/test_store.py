@@ -39,7 +39,7 @@ class Store:
         """Queue a training; return its model's id."""
         model_id = str(uuid.uuid4())
         await self.models.append(model_id, b"body")
-        await self.models.create(model_id, tenant="anonymous", name="n", description=DESCRIPTION)
+        await self.models.create(model_id, name="n", description=DESCRIPTION)
         return model_id
 
     async def state(self, model_id: str) -> str:
@@ -75,7 +75,7 @@ async def test_creating_twice_with_one_id_makes_one_training(store: Store, redis
     """A step repeated after a lost answer changes nothing."""
     model_id = await store.create()
 
-    await store.models.create(model_id, tenant="anonymous", name=None, description=DESCRIPTION)
+    await store.models.create(model_id, name=None, description=DESCRIPTION)
 
     assert redis.zcard("arq:queue") == 1
     assert (await store.models.record(model_id)).name == "n"
@@ -84,7 +84,7 @@ async def test_creating_twice_with_one_id_makes_one_training(store: Store, redis
 async def test_a_body_that_expired_creates_nothing(store: Store, redis: "Redis") -> None:
     """A record without data would never be trained."""
     with pytest.raises(StoreUnavailable):
-        await store.models.create("x", tenant="anonymous", name=None, description=DESCRIPTION)
+        await store.models.create("x", name=None, description=DESCRIPTION)
 
     assert _keys(redis) == set()
 
@@ -327,12 +327,12 @@ async def test_a_store_that_is_away_has_one_name(settings: Settings, tmp_path: A
 async def test_a_store_that_stalls_is_given_up_in_time(settings: Settings, redis: "Redis") -> None:
     """No answer within the deadline is no answer."""
     link, store = _with(settings, store_timeout_s=0.1)
-    await store.models.page("anonymous", limit=1)
+    await store.models.page(limit=1)
     redis.client_pause(2000)
 
     with pytest.raises(StoreUnavailable):
         async with asyncio.timeout(1):
-            await store.models.page("anonymous", limit=1)
+            await store.models.page(limit=1)
 
     redis.client_unpause()
     await link.close()

@@ -31,7 +31,6 @@ class Bench:
         await self.models.append(model_id, msgspec.json.encode(body))
         await self.models.create(
             model_id,
-            tenant="anonymous",
             name=None,
             description=msgspec.json.encode(Description()),
         )

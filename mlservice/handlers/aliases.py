@@ -8,7 +8,7 @@ from aiohttp import web
 from mlservice.errors import AliasMoved
 from mlservice.schemas import AliasDocument, AliasList, AliasTarget, Description, read_alias
 from mlservice.store import Alias
-from mlservice.wire import ALIASES, JSON, MODELS, check_media_type, read_small, respond
+from mlservice.wire import JSON, caller, check_media_type, read_small, respond
 
 _is_tag = re.compile(r'"(\d{1,18})"').fullmatch
 
@@ -18,8 +18,8 @@ async def move(request: web.Request) -> web.Response:
     check_media_type(request, JSON)
     name = request.match_info["alias"]
     wanted = read_alias(await read_small(request))
-    alias = await request.app[ALIASES].move(
-        name, await request.app[ALIASES].resolve(wanted.model), revision=_revision(request)
+    alias = await caller(request).aliases.move(
+        name, await caller(request).aliases.resolve(wanted.model), revision=_revision(request)
     )
     return _answer(alias, warnings=await _differences(request, alias))
 
@@ -52,7 +52,7 @@ async def _differences(request: web.Request, alias: Alias) -> list[str]:
 
 async def _features(request: web.Request, model_id: str) -> set[str]:
     """Return the names and kinds of a model's features, or nothing if it is gone."""
-    for record in await request.app[MODELS].records([model_id]):
+    for record in await caller(request).models.records([model_id]):
         description = msgspec.json.decode(record.description, type=Description)
         return {f"{feature.name} ({feature.kind})" for feature in description.features or []}
     return set()
@@ -60,18 +60,18 @@ async def _features(request: web.Request, model_id: str) -> set[str]:
 
 async def describe(request: web.Request) -> web.Response:
     """Tell where an alias points, and where it did before."""
-    return _answer(await request.app[ALIASES].get(request.match_info["alias"]))
+    return _answer(await caller(request).aliases.get(request.match_info["alias"]))
 
 
 async def list_all(request: web.Request) -> web.Response:
     """List all aliases, by name."""
-    found = await request.app[ALIASES].all()
+    found = await caller(request).aliases.all()
     return respond(AliasList(aliases=[_document(alias) for alias in found]))
 
 
 async def delete(request: web.Request) -> web.Response:
     """Delete an alias; the model that it pointed at stays."""
-    await request.app[ALIASES].remove(request.match_info["alias"])
+    await caller(request).aliases.remove(request.match_info["alias"])
     return web.Response(status=204)
 
 

@@ -15,9 +15,8 @@ from mlservice.model import MEDIA_TYPE, decode
 from mlservice.query import read_query
 from mlservice.settings import Settings
 from mlservice.wire import (
-    MODELS,
     SETTINGS,
-    TENANT,
+    caller,
     check_media_type,
     named_model,
     read_pieces,
@@ -30,7 +29,7 @@ MOST_NAME = 200
 async def download(request: web.Request) -> web.Response:
     """Return a model's stored form, the file that `mlservice.load` reads."""
     model_id = await named_model(request)
-    artifact = await request.app[MODELS].load(model_id)
+    artifact = await caller(request).models.load(model_id)
     # A stored model never changes: its digest names it for ever.
     etag = f'"{hashlib.sha256(artifact).hexdigest()}"'
     headers = {
@@ -55,8 +54,8 @@ async def upload(request: web.Request) -> web.Response:
     # A model may have millions of coefficients to check and to write.
     description = await asyncio.to_thread(_describe, artifact, request.app[SETTINGS])
     model_id = str(uuid.uuid4())
-    record = await request.app[MODELS].add(
-        model_id, tenant=TENANT, name=name, description=description, artifact=artifact, once=once
+    record = await caller(request).models.add(
+        model_id, name=name, description=description, artifact=artifact, once=once
     )
     headers = {"Location": f"/models/{record.id}"}
     if record.id != model_id:
@@ -88,7 +87,7 @@ async def export(request: web.Request) -> web.Response:
         raise InvalidParameter(detail, errors=[Fault(parameter="format", detail=detail)])
     write, media_type, ending = FORMATS[chosen]
     model_id = await named_model(request)
-    artifact = await request.app[MODELS].load(model_id)
+    artifact = await caller(request).models.load(model_id)
     # A model may have millions of coefficients to write.
     text = await asyncio.to_thread(lambda: write(decode(artifact)))
     headers = {"Content-Disposition": f'attachment; filename="{model_id}.{ending}"'}

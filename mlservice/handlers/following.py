@@ -12,7 +12,7 @@ from mlservice.answering import REQUEST_ID
 from mlservice.errors import ModelNotFound, StoreUnavailable
 from mlservice.store import Event, Record
 from mlservice.store.changes import READ_AGAIN_S, pause
-from mlservice.wire import CHANGES, MODELS, named_model
+from mlservice.wire import CHANGES, caller, named_model
 
 PING_S = 15
 SEND_TIMEOUT_S = 30
@@ -22,7 +22,7 @@ _event_id = re.compile(r"([0-9]{1,18})-[0-9]{1,18}").fullmatch
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Follow a model's training as Server-Sent Events, until it has ended."""
-    record = await request.app[MODELS].record(await named_model(request))
+    record = await caller(request).models.record(await named_model(request))
     headers = {REQUEST_ID: logs.request_id.get()}
     if request.method == "HEAD":
         return web.Response(headers=headers, content_type="text/event-stream")
@@ -80,7 +80,7 @@ async def _events(request: web.Request, model_id: str, after: str) -> AsyncItera
 
 async def _last(request: web.Request, model_id: str, after: str) -> list[Event]:
     """Return the last state of a model that has ended, and whose events have expired."""
-    record = await request.app[MODELS].record(model_id)
+    record = await caller(request).models.record(model_id)
     if not record.has_ended:
         return []
     # Asked again, since it may have ended between the two readings.

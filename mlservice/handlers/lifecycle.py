@@ -23,10 +23,9 @@ from mlservice.store import PIECE_BYTES, Record
 from mlservice.wire import (
     CHANGES,
     JSON,
-    MODELS,
     SETTINGS,
-    TENANT,
     applied,
+    caller,
     check_media_type,
     named_model,
     preferred_wait,
@@ -40,7 +39,7 @@ DRY_RUN = "dry_run"
 async def train(request: web.Request) -> web.Response:
     """Queue a training and answer with its model's id."""
     check_media_type(request, *MEDIA_TYPES, model.MEDIA_TYPE)
-    models = request.app[MODELS]
+    models = caller(request).models
     model_id = str(uuid.uuid4())
     once = read_once(request)
     pieces = read_pieces(request, "training_body_bytes")
@@ -59,7 +58,6 @@ async def train(request: web.Request) -> web.Response:
         await models.append(model_id, piece)
     record = await models.create(
         model_id,
-        tenant=TENANT,
         name=name,
         description=msgspec.json.encode(description),
         once=once,
@@ -116,7 +114,7 @@ def _sent(request: web.Request, first: bytes) -> Sent:
 
 async def describe(request: web.Request) -> web.Response:
     """Describe a model: what was asked for, how far it is, and what was learnt."""
-    record = await request.app[MODELS].record(await named_model(request))
+    record = await caller(request).models.record(await named_model(request))
     wait_s = preferred_wait(request)
     if wait_s is not None:
         record = await request.app[CHANGES].until_ended(record, wait_s)
@@ -125,13 +123,13 @@ async def describe(request: web.Request) -> web.Response:
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a training, queued or under way."""
-    record = await request.app[MODELS].cancel(await named_model(request))
+    record = await caller(request).models.cancel(await named_model(request))
     return respond(record.document(), status=202)
 
 
 async def delete(request: web.Request) -> web.Response:
     """Delete a model; a training of it stops."""
     model_id = await named_model(request)
-    await request.app[MODELS].delete(model_id)
-    request.app[CACHE].drop(model_id)
+    await caller(request).models.delete(model_id)
+    request.app[CACHE].drop(model_id, caller(request).models)
     return web.Response(status=204)

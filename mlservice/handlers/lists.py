@@ -8,7 +8,7 @@ from aiohttp import web
 
 from mlservice.errors import Fault, InvalidParameter
 from mlservice.schemas import ModelList, State
-from mlservice.wire import MODELS, TENANT, respond
+from mlservice.wire import caller, respond
 
 LISTED, MOST_LISTED = 50, 500
 MOST_NAME = 200
@@ -25,8 +25,7 @@ class _Page:
 async def list_models(request: web.Request) -> web.Response:
     """List models, newest first."""
     page = _page(request)
-    records, more = await request.app[MODELS].page(
-        TENANT,
+    records, more = await caller(request).models.page(
         limit=page.limit,
         before=page.cursor,
         state=page.filters.get("state", ""),

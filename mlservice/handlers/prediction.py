@@ -14,7 +14,7 @@ from mlservice.query import read_query
 from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Prediction, RowWarning
 from mlservice.scoring import Scorer
-from mlservice.wire import named_model, respond
+from mlservice.wire import caller, named_model, respond
 
 # What float() takes beyond these is no decimal number: spaces, words, other digits.
 _NUMBER_CHARACTERS = "0123456789.eE+-"
@@ -25,7 +25,7 @@ async def predict_row(request: web.Request) -> web.Response:
     """Predict the class of one row, its features given by name in the query."""
     model_id = await named_model(request)
     query = request.rel_url.raw_query_string
-    scorer = await request.app[CACHE].get(model_id)
+    scorer = await request.app[CACHE].get(model_id, caller(request).models)
     row = read_row(query, scorer)
     best, probabilities = scorer.score_row(row)
     return respond(

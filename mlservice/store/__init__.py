@@ -8,6 +8,7 @@ from mlservice.store.models import Models
 from mlservice.store.once import Once
 from mlservice.store.pieces import PIECE_BYTES
 from mlservice.store.records import Record
+from mlservice.store.tenants import Tenant, Tenants
 from mlservice.store.trainings import Trainings, arq_timeout_s, keep_swept
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Models",
     "Once",
     "Record",
+    "Tenant",
+    "Tenants",
     "Trainings",
     "arq_timeout_s",
     "keep_swept",

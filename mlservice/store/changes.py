@@ -16,7 +16,6 @@ from mlservice.errors import StoreUnavailable
 from mlservice.store import keys
 from mlservice.store.events import Event
 from mlservice.store.link import Link
-from mlservice.store.models import Models
 from mlservice.store.records import Record
 
 logger = logging.getLogger(__name__)
@@ -33,13 +32,10 @@ class Changes:
     ----------
     link : Link
         The store.
-    models : Models
-        Where records are read.
     """
 
-    def __init__(self, link: Link, models: Models) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._models = models
         self._watches: dict[str, set[asyncio.Event]] = {}
         self.is_closed = False
 
@@ -111,7 +107,8 @@ class Changes:
             while not record.has_ended:
                 # A store that is away is waited for: the training exists.
                 with contextlib.suppress(StoreUnavailable):
-                    record = await self._models.record(record.id)
+                    stored = await self._link.call("HGETALL", keys.record(record.id))
+                    record = Record.read(record.id, stored)
                 left_s = deadline - time.monotonic()
                 if record.has_ended or left_s <= 0 or self.is_closed:
                     break

@@ -29,6 +29,9 @@ Times are milliseconds of the server's clock.
 WORKERS = "mls:workers"
 CHANGES = "mls:changes"
 
+# Whose models they are while the service asks for no keys.
+ANONYMOUS = "anonymous"
+
 
 def record(model_id: str) -> str:
     """Return the key of a model's record."""

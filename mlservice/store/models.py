@@ -21,7 +21,7 @@ UPLOAD_MS = 60_000
 
 
 class Models:
-    """Models as the service sees them.
+    """One tenant's models; those of others do not exist here.
 
     Parameters
     ----------
@@ -31,9 +31,14 @@ class Models:
         Limits and the queue's name.
     entry : callable
         Builds the queue's entry for one attempt, `jobs.entry`.
+    tenant : str
+        Whose models they are.
     """
 
-    def __init__(self, link: Link, settings: Settings, entry: EntryBuilder) -> None:
+    def __init__(
+        self, link: Link, settings: Settings, entry: EntryBuilder, tenant: str = keys.ANONYMOUS
+    ) -> None:
+        self.tenant = tenant
         self._link = link
         self._settings = settings
         self._entry = entry
@@ -47,7 +52,6 @@ class Models:
         self,
         model_id: str,
         *,
-        tenant: str,
         name: str | None,
         description: bytes,
         once: Once = NEVER,
@@ -58,8 +62,6 @@ class Models:
         ----------
         model_id : str
             A new UUID.
-        tenant : str
-            Whose model it is.
         name : str, optional
             Its name for people.
         description : bytes
@@ -85,7 +87,7 @@ class Models:
         limits = self._settings
         entry = self._entry(model_id, 1)
         answer, told = await self._link.script(
-            "create", model_id, tenant, name or "", description, limits.training_attempts,
+            "create", model_id, self.tenant, name or "", description, limits.training_attempts,
             limits.queue_name, entry.id, entry.payload, _ms(limits.queue_timeout_s),
             limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
             once.key, once.fingerprint, KEPT_MS,
@@ -94,7 +96,7 @@ class Models:
             return await self._earlier(answer.decode(), told)
         return Record(
             id=model_id,
-            tenant=tenant,
+            tenant=self.tenant,
             state="queued",
             name=name,
             created_ms=told,
@@ -111,7 +113,6 @@ class Models:
         self,
         model_id: str,
         *,
-        tenant: str,
         name: str | None,
         description: bytes,
         artifact: bytes,
@@ -121,7 +122,7 @@ class Models:
 
         Parameters
         ----------
-        model_id, tenant, name, description, once
+        model_id, name, description, once
             As for `create`.
         artifact : bytes
             The stored form of the model, checked.
@@ -138,7 +139,7 @@ class Models:
         """
         digest = await stage(self._link, model_id, 0, artifact)
         answer, told = await self._link.script(
-            "import", model_id, tenant, name or "", description, digest,
+            "import", model_id, self.tenant, name or "", description, digest,
             self._settings.models_per_tenant,
             once.key, once.fingerprint, KEPT_MS,
         )  # fmt: skip
@@ -146,7 +147,7 @@ class Models:
             return await self._earlier(answer.decode(), told)
         return Record(
             id=model_id,
-            tenant=tenant,
+            tenant=self.tenant,
             state="ready",
             name=name,
             created_ms=told,
@@ -163,19 +164,25 @@ class Models:
         ModelNotFound
             If there is none.
         """
-        check_id(model_id)
+        await self._check_own(model_id)
         return Record.read(model_id, await self._link.call("HGETALL", keys.record(model_id)))
+
+    async def _check_own(self, model_id: str) -> None:
+        """Refuse an id of another tenant's model, and do no more for it than for an absent one."""
+        check_id(model_id)
+        owner = await self._link.call("HGET", keys.record(model_id), "tenant")
+        if owner is None or owner.decode() != self.tenant:
+            raise not_found(model_id)
 
     async def page(
         self,
-        tenant: str,
         *,
         limit: int,
         before: int | None = None,
         state: str = "",
         prefix: str = "",
     ) -> tuple[list[Record], int | None]:
-        """Return a tenant's models, newest first, and where the next page begins.
+        """Return the models, newest first, and where the next page begins.
 
         Parameters
         ----------
@@ -188,14 +195,15 @@ class Models:
             many others fewer than `limit` may be found: the next page goes on.
         """
         ids, more = await find(
-            self._link, tenant, limit=limit, before=before, state=state, prefix=prefix
+            self._link, self.tenant, limit=limit, before=before, state=state, prefix=prefix
         )
         return await self.records(ids), more
 
     async def records(self, ids: list[str]) -> list[Record]:
         """Return the records of those models that there are."""
         stored = await self._link.batch([("HGETALL", keys.record(each)) for each in ids])
-        return [Record.read(*pair) for pair in zip(ids, stored, strict=True) if pair[1]]
+        found = [Record.read(*pair) for pair in zip(ids, stored, strict=True) if pair[1]]
+        return [record for record in found if record.tenant == self.tenant]
 
     async def delete(self, model_id: str) -> None:
         """Delete a model in any state; a training of it stops at its next renewal.
@@ -208,7 +216,9 @@ class Models:
             While an alias points at it.
         """
         check_id(model_id)
-        deleted = await self._link.script("delete", model_id, self._settings.queue_name)
+        deleted = await self._link.script(
+            "delete", model_id, self._settings.queue_name, self.tenant
+        )
         if deleted == 0:
             raise not_found(model_id)
         if deleted < 0:
@@ -227,9 +237,11 @@ class Models:
         check_id(model_id)
         limits = self._settings
         answer = await self._link.script(
-            "cancel", model_id, limits.queue_name, _ms(limits.retention_s)
+            "cancel", model_id, limits.queue_name, _ms(limits.retention_s), self.tenant
         )
-        if answer not in (b"ok", b""):
+        if not answer:
+            raise not_found(model_id)
+        if answer != b"ok":
             state = answer.decode()
             raise ModelEnded(
                 f"The model must be queued or training to be cancelled, it is {state}.",
@@ -253,7 +265,7 @@ class Models:
         BrokenModel
             If the stored bytes are not those that were written.
         """
-        check_id(model_id)
+        await self._check_own(model_id)
         stored, pieces = await self._link.batch(
             [
                 ("HGETALL", keys.record(model_id)),

@@ -134,7 +134,7 @@ class Trainings:
         for model_id in lost:
             await self._restore(model_id)
         for model_id in expired:
-            await self._link.script("delete", model_id, settings.queue_name)
+            await self._link.script("delete", model_id, settings.queue_name, "")
 
     async def _reclaim(self, model_id: str) -> None:
         attempt = await self._attempt(model_id)
