@@ -69,6 +69,17 @@ async def test_a_spare_is_forked_ahead(pool: Pool) -> None:
     assert await pool.run(_pieces(make_request()))
 
 
+async def test_children_are_forked_from_a_process_that_has_rehearsed(pool: Pool) -> None:
+    """The forkserver imports the template, which has trained a small table."""
+    [spare, *_] = fit_processes()
+
+    server = spare.parent()
+
+    assert server is not None
+    assert "workers.template" in " ".join(server.cmdline())
+    assert await pool.run(_pieces(make_request()))
+
+
 async def test_a_spare_that_died_is_replaced(pool: Pool) -> None:
     """A dead spare costs its fit a fork, not its life."""
     spares = fit_processes()

@@ -106,7 +106,7 @@ class Pool:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["workers.pool", "workers.child"])
+        self._context.set_forkserver_preload(["workers.pool", "workers.template"])
         self._spare: asyncio.Task[_Child] | None = None
         self._ending: set[asyncio.Task[int | None]] = set()
 

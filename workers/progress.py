@@ -7,6 +7,11 @@ from typing import Protocol
 
 from sklearn.linear_model import LogisticRegression
 
+# Phases are told at once, iterations no more often than this.
+TELL_EVERY_S = 0.2
+# Of lbfgs, on one core: what an iteration costs at least, and for each product it makes.
+_ITERATION_S, _PRODUCT_S = 1e-4, 1e-9
+
 
 class Tell(Protocol):
     """Gets the phase, and the iteration and its limit where the solver has them."""
@@ -21,11 +26,21 @@ def nobody(phase: str, iteration: int | None = None, max_iter: int | None = None
     """Tell nobody."""
 
 
-def follow(unfitted: LogisticRegression, tell: Tell) -> None:
-    """Tell of an estimator's fit as it goes on; the fit itself stays as it is."""
+def follow(unfitted: LogisticRegression, tell: Tell, products: int) -> None:
+    """Tell of an estimator's fit as it goes on; the fit itself stays as it is.
+
+    Parameters
+    ----------
+    products : int
+        Numbers in the matrix, times the classes that have coefficients.
+    """
     tell("fitting")
     if unfitted.solver == "lbfgs" and tell is not nobody:
-        unfitted.set_callbacks(_Iterations(tell))
+        longest_s = unfitted.max_iter * (_ITERATION_S + _PRODUCT_S * products)
+        # A callback takes a fifth of a short iteration, and of a fit that is over by then
+        # no iteration would be told.
+        if longest_s > TELL_EVERY_S:
+            unfitted.set_callbacks(_Iterations(tell))
 
 
 class _Iterations:

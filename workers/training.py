@@ -148,7 +148,7 @@ def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list
         raise NumericalFailure(_NOT_FINITE)
     codes = {label_name(label): code for code, label in enumerate(dataset.classes)}
     unfitted = estimator(dataset.params, codes)
-    follow(unfitted, tell)
+    follow(unfitted, tell, dataset.X.size * len(dataset.classes))
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
