@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     store_timeout_s: Annotated[
         float, Meta(gt=0, description="Longest wait for one answer of the store.")
-    ] = 3.0
+    ] = 2.5
     shutdown_timeout_s: Annotated[
         float, Meta(gt=0, description="Time that requests under way get at a stop.")
     ] = 30.0

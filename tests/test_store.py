@@ -326,7 +326,7 @@ async def test_a_store_that_is_away_has_one_name(settings: Settings, tmp_path: A
 
 async def test_a_store_that_stalls_is_given_up_in_time(settings: Settings, redis: "Redis") -> None:
     """No answer within the deadline is no answer."""
-    link, store = _with(settings, store_timeout_s=0.1)
+    link, store = _with(settings, store_timeout_s=0.5)
     await store.models.page(limit=1)
     redis.client_pause(2000)
 
@@ -348,6 +348,6 @@ async def test_scripts_survive_a_store_that_forgot_them(store: Store, redis: "Re
 
 
 def test_an_address_of_another_kind_is_refused(settings: Settings) -> None:
-    """The store's address begins with one of three schemes."""
+    """The store's address begins with one of the schemes that there are."""
     with pytest.raises(BadSetting, match="redis://"):
         open_redis(msgspec.structs.replace(settings, redis_url="http://localhost"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings
 from arq.worker import func
+from redis.asyncio import BlockingConnectionPool
 
 from mlservice import jobs, logs
 from mlservice.errors import StoreUnavailable
@@ -20,6 +21,7 @@ from workers.pool import Pool
 def worker_options(settings: Settings) -> dict[str, Any]:
     """Return what arq's `Worker` takes, for these settings."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
+    pool = open_pool(settings)
 
     async def start(ctx: dict[Any, Any]) -> None:
         logs.configure(settings)
@@ -53,13 +55,13 @@ def worker_options(settings: Settings) -> dict[str, Any]:
         ],
         "queue_name": settings.queue_name,
         "redis_pool": ArqRedis(
-            open_pool(settings),
+            pool,
             job_serializer=jobs.pack,
             job_deserializer=jobs.unpack,
             default_queue_name=settings.queue_name,
         ),
         # For `arq --check`, which opens its own connection.
-        "redis_settings": RedisSettings.from_dsn(settings.store_url),
+        "redis_settings": _for_check(pool),
         "job_serializer": jobs.pack,
         "job_deserializer": jobs.unpack,
         "on_startup": start,
@@ -71,6 +73,27 @@ def worker_options(settings: Settings) -> dict[str, Any]:
         "health_check_interval": settings.sweep_s,
         "health_check_key": f"{settings.queue_name}:health-check:{socket.gethostname()}",
     }
+
+
+def _for_check(pool: BlockingConnectionPool) -> RedisSettings:
+    """Return the pool's address in arq's words, which know no other TLS options than these."""
+    options = pool.connection_kwargs
+    primary, tls = options.get("primary"), options.get("tls")
+    return RedisSettings(
+        host=primary.sentinels if primary else options.get("host", "localhost"),
+        port=options.get("port", 6379),
+        unix_socket_path=options.get("path"),
+        database=options.get("db", 0),
+        username=options.get("username"),
+        password=options.get("password"),
+        ssl=tls is not None,
+        ssl_ca_certs=tls.ca_certs if tls else None,
+        ssl_certfile=tls.certfile if tls else None,
+        ssl_keyfile=tls.keyfile if tls else None,
+        ssl_check_hostname=bool(tls and tls.checks_name),
+        sentinel=primary is not None,
+        sentinel_master=primary.service if primary else "",
+    )
 
 
 WorkerSettings = type("WorkerSettings", (), worker_options(Settings.from_environ(os.environ)))

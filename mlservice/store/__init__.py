@@ -2,8 +2,9 @@
 
 from mlservice.store.aliases import Alias, Aliases
 from mlservice.store.changes import Changes
+from mlservice.store.connections import open_pool, open_redis
 from mlservice.store.events import Event
-from mlservice.store.link import Link, open_pool, open_redis
+from mlservice.store.link import Link
 from mlservice.store.models import Models
 from mlservice.store.once import Once
 from mlservice.store.pieces import PIECE_BYTES

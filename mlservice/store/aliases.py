@@ -150,7 +150,7 @@ class Aliases:
         """Return those aliases that there are, in one round trip."""
         revisions = [("HGET", keys.alias(self._tenant, name), "revision") for name in names]
         histories = [("LRANGE", keys.history(self._tenant, name), 0, -1) for name in names]
-        stored = await self._link.batch([*revisions, *histories])
+        stored = await self._link.read([*revisions, *histories])
         return [
             Alias(name=name, revision=int(revision), targets=[_target(each) for each in history])
             for name, revision, history in zip(

@@ -49,9 +49,11 @@ class Changes:
             await asyncio.sleep(_RECONNECT_S)
 
     async def _hear(self) -> None:
+        outages = self._link.outages
         async with self._link.pubsub() as pubsub:
             await pubsub.subscribe(keys.CHANGES)
-            while True:
+            # A subscription from before the store went away may be deaf.
+            while self._link.outages == outages:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
                 if message:
                     self._wake(message["data"].decode())

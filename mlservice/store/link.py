@@ -1,49 +1,34 @@
-"""The connection to Redis or Valkey: every call has a deadline, every failure one name."""
+"""What is asked of Redis or Valkey: every call has a deadline, every failure one name.
+
+A call whose connection is lost is repeated once where that does no harm. A store
+that does not answer is not asked again until a probe finds it back.
+"""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
-from mlservice.errors import BadSetting, StoreUnavailable
-from mlservice.settings import Settings
+from mlservice.errors import StoreUnavailable
+from mlservice.store.breaker import Breaker
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_S = 2
-
-
-def open_redis(settings: Settings, *, connections: int = 50) -> "Redis":
-    """Return a client of the store; it connects at its first command.
-
-    Raises
-    ------
-    BadSetting
-        If the address is not one of `redis://`, `rediss://` or `unix://`.
-    """
-    return Redis(connection_pool=open_pool(settings, connections=connections))
-
-
-def open_pool(settings: Settings, *, connections: int = 50) -> BlockingConnectionPool:
-    """Return a bounded pool of connections to the store."""
-    url = settings.store_url
-    options: dict[str, Any] = {"health_check_interval": 15}
-    if not url.startswith("unix://"):
-        options |= {"socket_keepalive": True, "socket_connect_timeout": 1}
-    try:
-        # No socket_timeout: redis-py 5 bounds it with wait_for, which loses
-        # cancellations on Python 3.11 (cpython#86296). `Link` has the deadline.
-        return BlockingConnectionPool.from_url(
-            url, max_connections=connections, timeout=settings.store_timeout_s, **options
-        )
-    except ValueError as error:
-        raise BadSetting(
-            "MLSERVICE_REDIS_URL must begin with redis://, rediss:// or unix://."
-        ) from error
+PROBE_S = 1.0
+# A step that finds itself done already says so; the others would answer as if
+# somebody else had been first.
+_REPEATABLE = {"create", "claim", "renew", "overdue", "restore"}
 
 
 def _sources() -> dict[str, str]:
@@ -61,41 +46,99 @@ _SOURCES = _sources()
 
 
 class Link:
-    """Commands and scripts, each within the store's deadline."""
+    """Commands and scripts, each within the store's deadline.
+
+    Parameters
+    ----------
+    redis : Redis
+        Its pool is closed with the link.
+    timeout_s : float
+        Longest time for one call, however often it is repeated.
+    """
 
     def __init__(self, redis: "Redis", timeout_s: float) -> None:
         self._redis = redis
         self._timeout_s = timeout_s
         self._scripts = {name: redis.register_script(source) for name, source in _SOURCES.items()}
+        self._breaker = Breaker(self._answers)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the store is known to be away."""
+        return not self._breaker.is_closed
+
+    @property
+    def outages(self) -> int:
+        """How often the store was found to be away."""
+        return self._breaker.outages
 
     async def call(self, *command: Any) -> Any:
-        """Run one command.
+        """Run one command, twice if its connection is lost: running twice must do no harm.
 
         Raises
         ------
         StoreUnavailable
             If the store does not answer in time, or refuses.
         """
-        return (await self.batch([command]))[0]
+        return (await self._within(lambda: self._batch([command]), most=2))[0]
 
-    async def batch(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Run commands in one transaction and one round trip."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    for command in commands:
-                        pipe.execute_command(*command)
-                    return await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from None
+    async def batch(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run commands in one transaction and one round trip, never twice."""
+        return await self._within(lambda: self._batch(commands))
+
+    async def read(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run commands that change nothing, of the same moment and in one round trip."""
+        return await self._within(lambda: self._batch(commands), most=2)
+
+    async def _batch(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            return await pipe.execute()
 
     async def script(self, name: str, *arguments: Any) -> Any:
-        """Run one atomic step; repeating it after a lost answer does no harm."""
+        """Run one atomic step."""
+        most = 2 if name in _REPEATABLE else 1
+        return await self._within(lambda: self._scripts[name](args=arguments), most=most)
+
+    async def _within(self, work: Callable[[], Awaitable[T]], *, most: int = 1) -> T:
+        """Do one call in its time; where its connection is lost, at most `most` times."""
+        if self.is_away:
+            raise _away()
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._scripts[name](args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from None
+                return await _repeated(work, most)
+        except (RedisTimeout, TimeoutError):
+            self._breaker.suspect(begun, is_late=True)
+        except (LostConnection, OSError):
+            self._breaker.suspect(begun, is_late=False)
+        except RedisError as error:
+            # The text of a redis-py error can hold a whole command, data included
+            # (redis-py#3491), so only its class is told.
+            logger.warning("the store refused: %s", type(error).__name__)
+        raise _away()
+
+    async def _answers(self) -> bool:
+        """Tell whether the store answers on a new connection; what it answers is another matter."""
+        # Those that wait in the pool may be as dead as the one that failed.
+        pool = self._redis.connection_pool
+        with contextlib.suppress(RedisError, OSError):
+            await pool.disconnect(inuse_connections=False)
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py 5 types few of its own
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await connection.connect()
+                await connection.send_command("PING")
+                await connection.read_response()
+        except (LostConnection, RedisTimeout, OSError):
+            return False
+        except RedisError:
+            return True
+        else:
+            return True
+        finally:
+            await connection.disconnect(nowait=True)
 
     def pubsub(self) -> "PubSub":
         """Return a connection's worth of subscriptions."""
@@ -103,14 +146,21 @@ class Link:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._breaker.close()
         await self._redis.aclose()
         await self._redis.connection_pool.aclose()
 
 
-def _unavailable(error: Exception) -> StoreUnavailable:
-    # The text of a redis-py error can hold a whole command, data included
-    # (redis-py#3491), so only its class is told.
-    logger.warning("the store did not do what was asked: %s", type(error).__name__)
+async def _repeated(work: Callable[[], Awaitable[T]], most: int) -> T:
+    for _ in range(most - 1):
+        try:
+            return await work()
+        except (LostConnection, OSError):
+            pass  # One connection may be lost while the store is there.
+    return await work()
+
+
+def _away() -> StoreUnavailable:
     return StoreUnavailable(
         "The store must answer, it does not; try again later.",
         headers={"Retry-After": str(RETRY_AFTER_S)},

@@ -48,7 +48,7 @@ async def _scan(
 async def _matching(
     link: Link, scanned: list[tuple[str, int]], state: str, prefix: str
 ) -> list[tuple[str, int]]:
-    told = await link.batch(
+    told = await link.read(
         [("HMGET", keys.record(model_id), "state", "name") for model_id, _ in scanned]
     )
     return [

@@ -201,7 +201,7 @@ class Models:
 
     async def records(self, ids: list[str]) -> list[Record]:
         """Return the records of those models that there are."""
-        stored = await self._link.batch([("HGETALL", keys.record(each)) for each in ids])
+        stored = await self._link.read([("HGETALL", keys.record(each)) for each in ids])
         found = [Record.read(*pair) for pair in zip(ids, stored, strict=True) if pair[1]]
         return [record for record in found if record.tenant == self.tenant]
 
@@ -266,7 +266,7 @@ class Models:
             If the stored bytes are not those that were written.
         """
         await self._check_own(model_id)
-        stored, pieces = await self._link.batch(
+        stored, pieces = await self._link.read(
             [
                 ("HGETALL", keys.record(model_id)),
                 ("LRANGE", keys.artifact(model_id), 0, -1),

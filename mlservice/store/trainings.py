@@ -8,6 +8,7 @@ its step refused as stale.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -197,17 +198,18 @@ async def keep_swept(trainings: Trainings, settings: Settings, worker: str | Non
     worker : str, optional
         Name of the worker that this process is, announced at each sweep.
     """
+    sweeps_from = 0.0
     while True:
-        # Never more than the setting: lease and sweep together bound how long a loss lasts.
-        pause_s = settings.sweep_s * random.uniform(0.6, 1.0)  # noqa: S311  # jitter
         try:
             if worker:
                 await trainings.announce(worker)
-            await trainings.sweep()
+            if time.monotonic() >= sweeps_from:
+                await trainings.sweep()
         except StoreUnavailable:
             # Workers that live must get to renew their leases first.
-            pause_s += settings.lease_s
-        await asyncio.sleep(pause_s)
+            sweeps_from = time.monotonic() + settings.lease_s
+        # Never more than the setting: lease and sweep together bound how long a loss lasts.
+        await asyncio.sleep(settings.sweep_s * random.uniform(0.6, 1.0))  # noqa: S311  # jitter
 
 
 def arq_lock_s(settings: Settings) -> float:
