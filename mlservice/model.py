@@ -1,10 +1,10 @@
 """What a trained model is, and its stored form.
 
-The stored form (format 2) is one msgpack map with exactly these members:
+The stored form (format 3) is one msgpack map with exactly these members, `profile` optional:
 
 ============  =========================================================
 ``format``    the text ``mlservice.model``
-``version``   the integer 2
+``version``   the integer 3
 ``features``  list of maps, in the order of the table, see below
 ``target``    str, the column that is predicted
 ``classes``   map ``{"type": "text"|"integer"|"boolean", "labels": [...]}``,
@@ -17,6 +17,7 @@ The stored form (format 2) is one msgpack map with exactly these members:
 ``n_iter``    list of int, iterations that the solver took
 ``params``    map, the estimator's parameters as `params.resolve` gives them
 ``provenance`` map of what it was made of: versions, digest, rows, seed
+``profile``   map of what the rows of the fit were like, see below
 ============  =========================================================
 
 A numeric feature is ``{"name": str, "kind": "number", "missing": bool}``. With
@@ -31,7 +32,16 @@ The columns of ``coef`` are the numeric features in their order; then, for each
 text feature in its order, one for each category, and the last for a missing
 text where ``missing`` is true. A row has 1 in the column of its text.
 
-Format 1 is the same without preparation: ``version`` is 1, and each feature is
+The profile is ``{"rows": int, "classes": [int, ...], "features": [...]}``: the rows
+of each class, and a map for each feature in its order. ``count`` is the number of
+rows that have it. A numeric feature that some row has: ``min``, ``max``, ``mean``,
+``std`` (n in the denominator), and ``deciles``, nine ascending values; of tables of more
+than 1,000,000 cells they are those of every n-th row. A text feature: ``counts``, the
+rows of each of its columns. Numbers are finite and in the units of the input.
+
+Format 2 is the same without a profile, ``version`` is 2.
+
+Format 1 is format 2 without preparation: ``version`` is 1, and each feature is
 ``{"name": str, "kind": "number"}``.
 
 It is read in three steps: parsed with limits, checked as a whole, and only
@@ -51,6 +61,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from mlservice.preparation import Preparation, labels
+from mlservice.profile import Profile, read_profile
 from mlservice.schemas import Feature, Label
 from mlservice.stored import (
     Stored,
@@ -65,7 +76,7 @@ from mlservice.stored import (
 
 FORMAT = "mlservice.model"
 MEDIA_TYPE = "application/vnd.mlservice.model+msgpack"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +102,8 @@ class Model:
         The estimator's parameters.
     provenance : dict
         What the model was made of.
+    profile : Profile, optional
+        What the rows of its fit were like: ranges, deciles, counts.
     """
 
     features: tuple[Feature, ...]
@@ -101,6 +114,7 @@ class Model:
     n_iter: tuple[int, ...]
     params: dict[str, Any]
     provenance: dict[str, Any] = field(default_factory=dict)
+    profile: Profile | None = None
 
 
 def encode(model: Model) -> bytes:
@@ -117,6 +131,8 @@ def encode(model: Model) -> bytes:
         "params": model.params,
         "provenance": model.provenance,
     }
+    if model.profile:
+        stored["profile"] = msgspec.to_builtins(model.profile)
     return msgpack.packb(stored)
 
 
@@ -155,7 +171,15 @@ def decode(data: bytes) -> Model:
         n_iter=tuple(stored.n_iter),
         params=read_params(stored.params, classes),
         provenance=read_provenance(stored.provenance),
+        profile=_read_profile(stored, len(classes)),
     )
+
+
+def _read_profile(stored: Stored, n_classes: int) -> Profile | None:
+    if stored.profile is UNSET:
+        return None
+    must(stored.version >= 3, "a profile is not of its format")
+    return read_profile(stored.profile, stored.features, n_classes)
 
 
 def _check_features(stored: Stored) -> None:

@@ -5,7 +5,7 @@ nothing is built but what the types below say.
 """
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from mlservice.catalogue import Solver
 from mlservice.errors import BrokenModel
 from mlservice.schemas import Feature, Label, label_name
+
+T = TypeVar("T")
 
 # The most labels or features that are read, before any setting has its say.
 _MOST = 200_000
@@ -69,6 +71,7 @@ class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_iter: Annotated[list[_Iterations], Meta(max_length=_MOST)]
     params: Params
     provenance: msgspec.Raw
+    profile: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -161,6 +164,14 @@ def read_provenance(raw: msgspec.Raw) -> dict[str, Any]:
         raise _disagreement(f"provenance: {error}") from error
     must(_is_plain(provenance, _MAX_DEPTH), "provenance holds what JSON cannot say")
     return provenance
+
+
+def read_member(decoder: "msgspec.msgpack.Decoder[T]", raw: msgspec.Raw) -> T:
+    """Return a member that is decoded by itself."""
+    try:
+        return decoder.decode(raw)
+    except _UNREADABLE as error:
+        raise _disagreement(f"{error}") from error
 
 
 def _is_plain(value: object, depth: int) -> bool:

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 from mlservice.errors import BrokenModel
 from mlservice.model import FORMAT, VERSION, Model, decode, encode
 from mlservice.preparation import Preparation
+from mlservice.profile import FeatureProfile, Profile
 from mlservice.schemas import Feature, Label
 from mlservice.scoring import Scorer
 from tests.support import DEFAULT_PARAMS, make_model
@@ -56,6 +57,31 @@ GOLDEN_2 = dataclasses.replace(
         Feature(name="island", kind="text", categories=("Biscoe",)),
     ),
     coef=np.arange(21).reshape(3, 7) / 7,
+)
+
+
+GOLDEN_3 = dataclasses.replace(
+    GOLDEN_2,
+    profile=Profile(
+        rows=12,
+        classes=(3, 4, 5),
+        features=(
+            FeatureProfile(
+                count=12,
+                min=-1.5,
+                max=5e-324,
+                mean=-0.1,
+                std=1 / 3,
+                deciles=(-1.5, -1.5, -1.0, -0.5, -0.25, -0.125, -0.0, 0.0, 5e-324),
+            ),
+            FeatureProfile(count=11, counts=(7, 4, 1)),
+            FeatureProfile(count=0),
+            FeatureProfile(
+                count=12, min=2007.0, max=2009.0, mean=2008.0, std=0.0, deciles=(2008.0,) * 9
+            ),
+            FeatureProfile(count=12, counts=(12,)),
+        ),
+    ),
 )
 
 
@@ -141,7 +167,68 @@ def test_current_format_writes_the_golden_bytes(data: Path) -> None:
     """The stored form does not change without its number."""
     stored = (data / f"model_format_{VERSION}.msgpack").read_bytes()
 
-    assert encode(GOLDEN_2) == stored
+    assert encode(GOLDEN_3) == stored
+
+
+def test_golden_file_of_format_3_is_the_model_that_was_stored(data: Path) -> None:
+    """What the rows of the training were like is read as it was measured."""
+    stored = (data / "model_format_3.msgpack").read_bytes()
+
+    assert parts(decode(stored)) == parts(GOLDEN_3)
+
+
+def test_format_2_has_no_profile() -> None:
+    """What format 2 cannot say is refused in it."""
+    stored = msgpack.unpackb(encode(GOLDEN_3)) | {"version": 2}
+
+    with pytest.raises(BrokenModel, match="a profile is not of its format"):
+        decode(msgpack.packb(stored))
+
+
+def _profile(place: int | None = None, **members: object) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        profile = document["profile"]
+        (profile if place is None else profile["features"][place]).update(members)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _profile(rows=11),
+        _profile(rows="12"),
+        _profile(more=1),
+        _profile(classes=[3, 9]),
+        _profile(classes=[-1, 8, 5]),
+        _profile(features=[]),
+        _profile(0, count=13),
+        _profile(0, count=-1),
+        _profile(0, count=0),
+        _profile(0, min=0.0),
+        _profile(0, max=float("inf")),
+        _profile(0, mean=float("nan")),
+        _profile(0, std=-1.0),
+        _profile(0, deciles=[0.0] * 8),
+        _profile(0, deciles=[0.0] * 8 + [-1.0]),
+        _profile(0, counts=[12]),
+        _profile(1, counts=[7, 5]),
+        _profile(1, counts=[-1, 12, 1]),
+        _profile(1, min=0.0),
+        _profile(2, count=1),
+        lambda document: document.update(profile=[]),
+        lambda document: document.update(profile=None),
+        lambda document: document["profile"]["features"].__setitem__(1, {"count": 11}),
+        lambda document: document["profile"]["features"].__setitem__(0, {"count": 11}),
+    ],
+)
+def test_profile_that_does_not_agree_is_refused(change: Callable[[dict[str, Any]], Any]) -> None:
+    """What is told of the training's rows is of the model's features and classes."""
+    document = msgpack.unpackb(encode(GOLDEN_3))
+    change(document)
+
+    with pytest.raises(BrokenModel, match="does not agree with itself"):
+        decode(msgpack.packb(document))
 
 
 def test_golden_file_of_format_2_is_the_model_that_was_stored(data: Path) -> None:
@@ -205,7 +292,7 @@ def test_pickle_is_refused() -> None:
         decode(pickle.dumps(make_model()))
 
 
-@pytest.mark.parametrize("version", [0, 3, 99, "1", 1.0, None, True])
+@pytest.mark.parametrize("version", [0, 4, 99, "1", 1.0, None, True])
 def test_other_version_is_refused_by_its_number(version: object) -> None:
     """A model of a newer service is told from damaged bytes."""
     stored = changed(lambda document: document.update(version=version))
@@ -216,9 +303,9 @@ def test_other_version_is_refused_by_its_number(version: object) -> None:
 
 def test_newer_version_is_named() -> None:
     """The operator reads which format was found and which is read."""
-    stored = changed(lambda document: document.update(version=3, more=[]))
+    stored = changed(lambda document: document.update(version=4, more=[]))
 
-    with pytest.raises(BrokenModel, match="formats 1 to 2 are read, it is of format 3"):
+    with pytest.raises(BrokenModel, match="formats 1 to 3 are read, it is of format 4"):
         decode(stored)
 
 

@@ -22,6 +22,7 @@ from mlservice.intake import check, unwrap
 from mlservice.model import Model
 from mlservice.params import why
 from mlservice.preparation import Preparation
+from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Description, FitWarning, SolverChoice, label_name
 from mlservice.scoring import estimator
 from mlservice.settings import Settings
@@ -76,10 +77,11 @@ def train(stored: bytes | bytearray, limits: Settings, tell: Tell = nobody) -> T
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """An estimator, and how its rows are prepared."""
+    """An estimator, how its rows are prepared, and what the rows of its fit were like."""
 
     preparation: Preparation
     estimator: LogisticRegression
+    profile: Profile | None = None
 
 
 def _fit_and_measure(
@@ -90,7 +92,14 @@ def _fit_and_measure(
     taken = dataset if part is None or refit else dataset.take(part[0])
     estimator, told = fit(taken, tell)
     tell("evaluating")
-    kept = Fitted(preparation=taken.preparation, estimator=estimator)
+    rows = None if part is None or refit else part[0]
+    kept = Fitted(
+        preparation=taken.preparation,
+        estimator=estimator,
+        profile=profile_of(
+            dataset.columns, taken.preparation, taken.y, rows, n_classes=len(dataset.classes)
+        ),
+    )
     predict = fit_rows(dataset, part[0]) if part and refit else _predictor(dataset, kept)
     inferred, why_not = infer(taken, estimator) if _has_converged(told) else (None, [])
     found = {
@@ -212,6 +221,7 @@ def _model(dataset: Dataset, kept: Fitted) -> Model:
         n_iter=tuple(int(each) for each in fitted.n_iter_),
         params=dataset.params | {"solver": fitted.solver},
         provenance=_provenance(dataset),
+        profile=kept.profile,
     )
 
 
