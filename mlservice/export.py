@@ -1,4 +1,4 @@
-"""A model in other languages' words: JSON, Python and SQL that need nothing of ours.
+"""A model in other languages' words: JSON, Python, SQL and ONNX that need nothing of ours.
 
 Scaling is folded into the coefficients, so that every form takes rows in the
 units that were sent. Categories that were not seen count nothing, as here.
@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import UNSET
 
 from mlservice.model import Model
+from mlservice.onnx import to_onnx
 from mlservice.preparation import Preparation, labels
 from mlservice.schemas import Feature, Label, label_name
 
@@ -221,8 +222,9 @@ def _literal(label: Label) -> str:
 
 
 # Format: how to write it, its media type, and the ending of its file.
-FORMATS: dict[str, tuple[Callable[[Model], str], str, str]] = {
+FORMATS: dict[str, tuple[Callable[[Model], str | bytes], str, str]] = {
     "json": (to_json, "application/json", "json"),
+    "onnx": (to_onnx, "application/octet-stream", "onnx"),
     "python": (to_python, "text/x-python", "py"),
     "sql": (to_sql, "application/sql", "sql"),
 }

@@ -18,7 +18,7 @@ from workers.training import train
 ODD = "o\"d'd; --"
 
 
-def _mixed(n_classes: int, **preprocessing: str) -> Model:
+def mixed(n_classes: int, **preprocessing: str) -> Model:
     """Return a model of numbers with gaps and texts, with names that need quoting."""
     generator = np.random.default_rng(n_classes)
     rows = 120
@@ -38,7 +38,7 @@ ROWS: list[dict[str, Any]] = [
     {"n": 0.0, ODD: 0.0, "t": "c\nd"},
     {"n": 1e3, ODD: -1e3, "t": "never seen"},
 ]
-MODELS = [_mixed(2), _mixed(3), _mixed(3, scale="standard")]
+MODELS = [mixed(2), mixed(3), mixed(3, scale="standard")]
 
 
 def _oracle(model: Model) -> tuple[list[Any], Any]:
@@ -119,7 +119,12 @@ def test_the_json_document_is_enough_to_score_by_hand(model: Model) -> None:
 
 @pytest.mark.parametrize(
     ("chosen", "media_type"),
-    [("json", "application/json"), ("python", "text/x-python"), ("sql", "application/sql")],
+    [
+        ("json", "application/json"),
+        ("onnx", "application/octet-stream"),
+        ("python", "text/x-python"),
+        ("sql", "application/sql"),
+    ],
 )
 async def test_an_export_is_a_file_of_its_kind(
     client: Client, settings: Settings, chosen: str, media_type: str
@@ -144,7 +149,7 @@ async def test_another_format_is_refused_with_those_that_there_are(
     response = await client.get(f"/models/{model_id}/export{query}")
 
     assert response.status == 422
-    assert "json|python|sql" in (await response.json())["detail"]
+    assert "json|onnx|python|sql" in (await response.json())["detail"]
 
 
 async def test_a_queued_model_has_no_export(client: Client) -> None:

@@ -80,7 +80,7 @@ def _name(request: web.Request) -> str | None:
 
 
 async def export(request: web.Request) -> web.Response:
-    """Return a model as JSON, Python or SQL that needs nothing of this service."""
+    """Return a model as JSON, Python, SQL or ONNX that needs nothing of this service."""
     chosen = request.query.get("format", "")
     if chosen not in FORMATS or len(request.query) > 1:
         detail = f"The one parameter must be format={'|'.join(FORMATS)}, it is {chosen[:64]!r}."
@@ -89,6 +89,8 @@ async def export(request: web.Request) -> web.Response:
     model_id = await named_model(request)
     artifact = await caller(request).models.load(model_id)
     # A model may have millions of coefficients to write.
-    text = await asyncio.to_thread(lambda: write(decode(artifact)))
+    written = await asyncio.to_thread(lambda: write(decode(artifact)))
     headers = {"Content-Disposition": f'attachment; filename="{model_id}.{ending}"'}
-    return web.Response(text=text, headers=headers, content_type=media_type)
+    if isinstance(written, bytes):
+        return web.Response(body=written, headers=headers, content_type=media_type)
+    return web.Response(text=written, headers=headers, content_type=media_type)

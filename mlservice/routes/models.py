@@ -256,7 +256,14 @@ ROUTES: tuple[Route, ...] = (
                 schema={"enum": list(FORMATS)},
             ),
         ],
-        answers=[Answer(status=200, description="The text.", body=str, media_type="text/plain")],
+        answers=[
+            Answer(
+                status=200,
+                description="The text, or of ONNX the bytes.",
+                body=(str, bytes),
+                media_type="*/*",
+            )
+        ],
         problems=[
             errors.ModelNotFound,
             errors.ModelNotReady,
