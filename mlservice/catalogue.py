@@ -41,9 +41,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = UNSET
     solver: Annotated[
-        Solver | Literal["auto"],
-        _about("Algorithm that minimises the loss; auto: the fastest that fits."),
-    ] = "lbfgs"
+        Solver | Literal["auto"] | UnsetType,
+        _about(
+            "Algorithm that minimises the loss; auto: the fastest that fits. Default lbfgs.",
+            default="lbfgs",
+        ),
+    ] = UNSET
     dual: Annotated[
         bool,
         _about(
@@ -59,9 +62,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _about("Scale of liblinear's intercept column.", level="advanced", solvers=["liblinear"]),
     ] = 1.0
     class_weight: Annotated[
-        dict[str, Annotated[float, Meta(ge=0)]] | Literal["balanced"] | None,
-        _about("Weight of each class by its label as JSON writes it, or `balanced`."),
-    ] = None
+        dict[str, Annotated[float, Meta(ge=0)]] | Literal["balanced"] | None | UnsetType,
+        _about(
+            "Weight of each class by its label as JSON writes it, or `balanced`. Default null.",
+            default=None,
+        ),
+    ] = UNSET
     random_state: Annotated[
         Annotated[int, Meta(ge=0, le=2**32 - 1)] | None,
         _about(

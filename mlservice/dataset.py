@@ -19,6 +19,7 @@ from mlservice.kinds import check_name, read_column
 from mlservice.labels import cells, read_labels
 from mlservice.limits import check_categories, check_columns, check_model, check_size
 from mlservice.params import resolve
+from mlservice.points import Plan, plan
 from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts, learn
 from mlservice.remarks import remarks
 from mlservice.schemas import (
@@ -64,6 +65,8 @@ class Dataset:
         What each sample counts.
     weighted_by : str, optional
         Name of the column of weights.
+    search : Plan, optional
+        Parameters to choose from; `params` are those of its first point until then.
     """
 
     columns: Columns
@@ -78,6 +81,7 @@ class Dataset:
     is_automatic: bool = False
     sample_weight: NDArray[np.float64] | None = None
     weighted_by: str | None = None
+    search: Plan | None = None
 
     def take(self, rows: NDArray[np.intp]) -> "Dataset":
         """Return what is fitted on some of the samples; its preparation knows no others."""
@@ -103,16 +107,19 @@ class Dataset:
 
     def describe(self) -> Description:
         """Return what the request alone tells of its model."""
+        search, evaluation = self.search, self.splits.evaluation
+        optimistic = search.told(evaluation) if search else []
         return Description(
             rows=len(self.y),
             features=list(self.features),
             target=self.target,
             classes=list(self.classes),
-            params=self.params,
+            params=search.shared if search else self.params,
             preprocessing=self.preprocessing,
             sample_weight=self.weighted_by,
-            evaluation=self.splits.evaluation,
-            warnings=[*self.splits.told, *self.remarks()],
+            evaluation=evaluation,
+            search=search.document() if search else None,
+            warnings=[*self.splits.told, *optimistic, *self.remarks()],
         )
 
     def digest(self) -> str:
@@ -149,7 +156,7 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
         If a limit on features, categories, columns, classes, cells or coefficients is passed.
     InvalidParams
         If the parameters do not fit together or to the classes.
-    InvalidEvaluation
+    InvalidEvaluation, InvalidSearch
         If the rows cannot be parted as was asked for.
     """
     table = table or from_json(request.data)
@@ -174,6 +181,8 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     parting = {role: cells(table, name) for role, name in roles.items()}
     weighting = request.sample_weight and cells(table, request.sample_weight)
     weight = weights.read(weighting, y, classes) if weighting else None
+    splits = split(request.evaluation, y, classes, parting, weight)
+    params, search = _params(request, classes, splits, (X.shape[0], X.shape[1]), limits)
     return Dataset(
         columns=_views(X, columns) if preparation.is_identity else columns,
         target=request.target,
@@ -182,12 +191,27 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
         X=X,
         y=y,
         classes=classes,
-        params=resolve(request.params, list(classes), shape=(X.shape[0], X.shape[1])),
+        params=params,
         is_automatic=request.params.solver == "auto",
-        splits=split(request.evaluation, y, classes, parting, weight),
+        splits=splits,
+        search=search,
         sample_weight=weight,
         weighted_by=request.sample_weight,
     )
+
+
+def _params(
+    request: TrainingRequest,
+    classes: tuple[Label, ...],
+    splits: Splits,
+    shape: tuple[int, int],
+    limits: Settings,
+) -> tuple[dict[str, Any], Plan | None]:
+    """Return the estimator's parameters, of a search those of its first point."""
+    if request.search is None:
+        return resolve(request.params, list(classes), shape=shape), None
+    search = plan(request.search, request.params, classes, splits, shape=shape, limits=limits)
+    return search.params[0], search
 
 
 def _learn(columns: Columns, options: Preprocessing, limits: Settings) -> Preparation:

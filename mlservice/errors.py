@@ -254,6 +254,17 @@ class InvalidTable(ClientProblem):
     slug, title, status = "invalid-table", "The table cannot be used", 422
 
 
+class InvalidSearch(ClientProblem):
+    """The search for parameters cannot be made.
+
+    What is searched also stands in `params`, there are too many points, the rows
+    cannot make the folds, or a point has parameters that do not go together; the
+    detail names the point. A model that failed with this was checked by its worker.
+    """
+
+    slug, title, status = "invalid-search", "The search is wrong", 422
+
+
 class SingleClass(ClientProblem):
     """The target column holds one class only, and a classifier needs two."""
 

@@ -4,9 +4,8 @@ scikit-learn checks most of these inside `fit`; here they are checked before
 anything is queued, so that the client hears of it at once.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-import msgspec
 from msgspec import UNSET
 
 from mlservice.catalogue import Params, Solver
@@ -59,12 +58,12 @@ def resolve(
     scikit-learn 1.9, `LogisticRegression`, section "Parameters".
     """
     C, l1_ratio = _strength(params)
-    solver = params.solver
+    solver = "lbfgs" if params.solver is UNSET else params.solver
     if solver == "auto":
         solver = _pick(_name(C, l1_ratio), *shape, len(labels))
-        params = msgspec.structs.replace(params, solver=solver)
-    _check_solver(params, _name(C, l1_ratio), len(labels))
-    _check_weights(params, labels)
+    _check_solver(params, solver, _name(C, l1_ratio), len(labels))
+    class_weight = None if params.class_weight is UNSET else params.class_weight
+    _check_weights(class_weight, labels)
     return {
         "C": C,
         "l1_ratio": l1_ratio,
@@ -73,7 +72,7 @@ def resolve(
         "tol": params.tol,
         "fit_intercept": params.fit_intercept,
         "intercept_scaling": params.intercept_scaling,
-        "class_weight": params.class_weight,
+        "class_weight": class_weight,
         "random_state": params.random_state or 0,
         "max_iter": params.max_iter,
     }
@@ -153,26 +152,26 @@ def _contradiction(penalty: str | None, C: float | None, l1_ratio: float) -> str
     )
 
 
-def _check_solver(params: Params, penalty: str | None, n_classes: int) -> None:
-    takes = _PENALTIES_OF[params.solver]
+def _check_solver(params: Params, solver: Solver, penalty: str | None, n_classes: int) -> None:
+    takes = _PENALTIES_OF[solver]
     if penalty not in takes:
         able = ", ".join(solver for solver, does in _PENALTIES_OF.items() if penalty in does)
         raise _invalid(
             "solver",
-            f"solver {params.solver} cannot do {_words(penalty)}; solvers that can: {able}.",
+            f"solver {solver} cannot do {_words(penalty)}; solvers that can: {able}.",
         )
-    if params.solver == "liblinear" and n_classes > 2:
+    if solver == "liblinear" and n_classes > 2:
         raise _invalid(
             "solver",
             f"solver liblinear takes two classes, the target has {n_classes}; take another solver.",
         )
-    if params.solver == "liblinear" and params.tol == 0:
+    if solver == "liblinear" and params.tol == 0:
         raise _invalid("tol", "tol must be above 0 with solver liblinear, it is 0.")
-    if params.dual and (params.solver != "liblinear" or penalty != "l2"):
+    if params.dual and (solver != "liblinear" or penalty != "l2"):
         raise _invalid(
             "dual",
             "dual must be false unless the solver is liblinear with an L2 penalty; "
-            f"the solver is {params.solver} with {_words(penalty)}.",
+            f"the solver is {solver} with {_words(penalty)}.",
         )
 
 
@@ -185,17 +184,19 @@ def _words(penalty: str | None) -> str:
     }[penalty]
 
 
-def _check_weights(params: Params, labels: list[Label]) -> None:
-    if not isinstance(params.class_weight, dict):
+def _check_weights(
+    weights: dict[str, float] | Literal["balanced"] | None, labels: list[Label]
+) -> None:
+    if not isinstance(weights, dict):
         return
     names = [label_name(label) for label in labels]
-    for name in params.class_weight:
+    for name in weights:
         if name not in names:
             raise _invalid(
                 f"class_weight/{escape(name)}",
                 f"class_weight must name classes of the target, {name!r} is none of them.",
             )
-    if sum(params.class_weight.get(name, 1.0) > 0 for name in names) < 2:
+    if sum(weights.get(name, 1.0) > 0 for name in names) < 2:
         raise _invalid("class_weight", "class_weight must leave two classes a weight above 0.")
 
 

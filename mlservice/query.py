@@ -11,9 +11,11 @@ import msgspec
 
 from mlservice.errors import Fault, InvalidParameter, MalformedQuery
 from mlservice.schemas import TrainingRequest
+from mlservice.search import SEARCHED
 
 _is_encoded = re.compile(r"([^%]|%[0-9A-Fa-f]{2})*").fullmatch
 _is_infinite = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE).fullmatch
+_LISTS = {f"search.{name}" for name in SEARCHED}
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _unknown_field = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 
@@ -51,7 +53,8 @@ def read_options(
     ----------
     pairs : iterable of (str, str)
         A value is read as the declaration of its member says; below the top,
-        one that is a JSON list or object is read as that.
+        one that is a JSON list or object is read as that. What a search tries
+        may be repeated: each value is one of its list.
     target : str
         The column to predict if none is named.
     members : mapping, optional
@@ -67,15 +70,7 @@ def read_options(
     InvalidParameter
         With each name that is unknown or repeated, or whose value is wrong.
     """
-    faults: list[Fault] = []
-    given: dict[str, str] = {}
-    for name, text in pairs:
-        top = name.partition(".")[0]
-        if name in given or top in members or top == "data":
-            must = "must be the body" if top == "data" else "must stand once"
-            faults.append(Fault(parameter=name, detail=f"{name} {must}."))
-        else:
-            given[name] = text
+    given, faults = _given(pairs, members)
     while True:
         document = {"target": target, **members, **_nest(given), "data": {}}
         try:
@@ -92,7 +87,28 @@ def read_options(
         return request
 
 
-def _nest(given: dict[str, str]) -> dict[str, Any]:
+def _given(
+    pairs: Iterable[tuple[str, str]], members: Mapping[str, Any]
+) -> tuple[dict[str, str | list[str]], list[Fault]]:
+    """Return what each name has, and a fault for each that must not stand there."""
+    faults: list[Fault] = []
+    given: dict[str, str | list[str]] = {}
+    for name, text in pairs:
+        top = name.partition(".")[0]
+        if name in _LISTS and top not in members and not text.startswith("["):
+            held = given.setdefault(name, [])
+            if isinstance(held, list):
+                held.append(text)
+                continue
+        if name in given or top in members or top == "data":
+            must = "must be the body" if top == "data" else "must stand once"
+            faults.append(Fault(parameter=name, detail=f"{name} {must}."))
+        else:
+            given[name] = text
+    return given, faults
+
+
+def _nest(given: Mapping[str, str | list[str]]) -> dict[str, Any]:
     """Return dotted names as objects within objects."""
     document: dict[str, Any] = {}
     # A longer name comes after the one that it begins with, and takes its place.
@@ -107,7 +123,9 @@ def _nest(given: dict[str, str]) -> dict[str, Any]:
     return document
 
 
-def _value(text: str) -> Any:
+def _value(text: str | list[str]) -> Any:
+    if isinstance(text, list):
+        return [_value(each) for each in text]
     # What no number may be, as in JSON; as an object it is refused wherever it stands.
     if _is_infinite(text):
         return {"": text}
@@ -119,7 +137,7 @@ def _value(text: str) -> Any:
     return text
 
 
-def _fault(error: msgspec.ValidationError, given: dict[str, str]) -> Fault:
+def _fault(error: msgspec.ValidationError, given: Mapping[str, str | list[str]]) -> Fault:
     said, _, path = str(error).partition(" - at ")
     # msgspec writes `$.params.C`; after `[...]`, any member of a mapping, it is lost.
     place = path.strip("`").removeprefix("$").removeprefix(".").partition("[")[0]
@@ -131,6 +149,6 @@ def _fault(error: msgspec.ValidationError, given: dict[str, str]) -> Fault:
     return Fault(parameter=place, detail=f"{place} {must}, {wrong}.")
 
 
-def _of(place: str, given: dict[str, str]) -> list[str]:
+def _of(place: str, given: Mapping[str, str | list[str]]) -> list[str]:
     """Return the names that stand at a place or below it."""
     return [name for name in given if name == place or name.startswith(f"{place}.")]

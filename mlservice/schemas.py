@@ -14,6 +14,7 @@ from mlservice.catalogue import Params, Solver
 from mlservice.errors import Fault, InvalidRequest, MalformedJson
 from mlservice.evaluation import Evaluation, Measured
 from mlservice.inference import Estimate, Likelihood
+from mlservice.search import Search, SearchDocument
 
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = None
     preprocessing: Preprocessing = Preprocessing()
     evaluation: Evaluation = Evaluation()
+    search: Search | None = None
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +145,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing | None = None
     evaluation: Evaluation | None = None
     sample_weight: str | None = None
+    search: SearchDocument | None = None
     solver_choice: SolverChoice | None = None
     metrics: Measured | None = None
     inference: dict[str, dict[str, Estimate]] | None = None
@@ -166,6 +169,8 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
     preprocessing: Preprocessing
     evaluation: Evaluation
+    search: SearchDocument | None
+    fits: Annotated[int, Meta(description="Fits that it takes, of the search and all parts.")]
     warnings: list[FitWarning]
     memory_bytes: Annotated[
         int,
@@ -174,11 +179,13 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a fit is; the solver lbfgs tells its iterations."""
+    """How far a fit is; the solver lbfgs tells its iterations, a search its fits."""
 
-    phase: Literal["reading", "fitting", "evaluating", "storing"]
+    phase: Literal["reading", "search", "fitting", "evaluating", "storing"]
     iteration: int | None = None
     max_iter: int | None = None
+    fit: int | None = None
+    fits: int | None = None
 
 
 class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +207,7 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing | None
     evaluation: Evaluation | None
     sample_weight: str | None
+    search: SearchDocument | None
     solver_choice: SolverChoice | None
     metrics: Measured | None
     inference: dict[str, dict[str, Estimate]] | None

@@ -88,6 +88,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     training_memory_bytes: Annotated[
         int, Meta(ge=128 * MEBIBYTE, description="Memory that one training's process may take.")
     ] = 4096 * MEBIBYTE
+    search_processes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Fits of one search that run side by side, each with one BLAS thread, "
+            "sharing its memory; 0: as many as there are cores.",
+        ),
+    ] = 0
     queue_timeout_s: Annotated[
         float, Meta(gt=0, description="Longest time for a training to wait for a worker.")
     ] = 86400.0
@@ -115,6 +124,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_coefficients: Annotated[
         int, Meta(ge=1, description="Most coefficients of a model, classes times columns.")
     ] = 10_000_000
+    max_search_points: Annotated[
+        int, Meta(ge=1, description="Most points of a search for parameters.")
+    ] = 1_000
     open_trainings: Annotated[
         int, Meta(ge=1, description="Most trainings queued or running, in all.")
     ] = 1_000

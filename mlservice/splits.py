@@ -6,7 +6,7 @@ them to check them, a worker to fit on them.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -169,7 +169,7 @@ def split(
         order=_order(cells["order"]) if "order" in cells else None,
         weight=weight,
     )
-    _check_folds(splits)
+    check_folds(splits)
     lack = _hold_out_lack(splits)
     if lack and asked:
         raise _invalid("test_size", f"The table is too small for a test part: {lack}.")
@@ -183,10 +183,7 @@ def _without_test(splits: Splits, lack: str) -> Splits:
         "that the model was fitted on.",
     )
     evaluation = msgspec.structs.replace(splits.evaluation, test_size=0.0)
-    return Splits(
-        evaluation=evaluation, y=splits.y, classes=splits.classes,
-        groups=splits.groups, order=splits.order, weight=splits.weight, told=(told,),
-    )  # fmt: skip
+    return replace(splits, evaluation=evaluation, told=(told,))
 
 
 def _hold_out_lack(splits: Splits) -> str | None:
@@ -229,7 +226,14 @@ def _label(splits: Splits, code: int) -> str:
     return repr(splits.classes[code])[:100]
 
 
-def _check_folds(splits: Splits) -> None:
+def check_folds(splits: Splits) -> None:
+    """Refuse more folds than the rows can make.
+
+    Raises
+    ------
+    InvalidEvaluation
+        If a part of a fold would lack rows, or one of a class.
+    """
     folds = splits.evaluation.folds
     if folds == 1:
         raise _invalid("folds", "folds must be 0 or 2 to 20, it is 1.")

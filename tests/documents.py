@@ -17,6 +17,7 @@ import workers
 from mlservice import errors
 from mlservice.catalogue import Params
 from mlservice.evaluation import Evaluation
+from mlservice.search import Search
 from mlservice.settings import FIELDS, Settings, variable
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +43,7 @@ LIMITS = (
     "max_classes",
     "max_cells",
     "max_coefficients",
+    "max_search_points",
     "open_trainings",
     "open_trainings_per_tenant",
     "models_per_tenant",
@@ -146,6 +148,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/api.md": {
         "params": lambda: members(Params),
         "evaluation": lambda: members(Evaluation),
+        "search": lambda: members(Search),
         "limits": lambda: settings(LIMITS),
     },
     "README.md": {"settings": lambda: settings(MAIN_SETTINGS)},

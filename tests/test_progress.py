@@ -19,10 +19,8 @@ class _Told:
     def __init__(self) -> None:
         self.all: list[tuple[str, int | None, int | None]] = []
 
-    def __call__(
-        self, phase: str, iteration: int | None = None, max_iter: int | None = None
-    ) -> None:
-        self.all.append((phase, iteration, max_iter))
+    def __call__(self, phase: str, **done: int) -> None:
+        self.all.append((phase, done.get("iteration"), done.get("max_iter")))
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"])

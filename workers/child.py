@@ -61,21 +61,19 @@ def _send(connection: socket.socket, value: dict[str, object]) -> None:
 
 
 class _Teller:
-    """Sends progress: each phase, and at most five iterations a second."""
+    """Sends progress: each phase, and at most five times a second how much is done."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._phase = ""
         self._told = 0.0
 
-    def __call__(
-        self, phase: str, iteration: int | None = None, max_iter: int | None = None
-    ) -> None:
+    def __call__(self, phase: str, **done: int) -> None:
         now = time.monotonic()
         if phase == self._phase and now - self._told < TELL_EVERY_S:
             return
         self._phase, self._told = phase, now
-        progress = {"phase": phase, "iteration": iteration, "max_iter": max_iter}
+        progress = {"phase": phase, "iteration": None, "max_iter": None, **done}
         with contextlib.suppress(OSError):
             _send(self._connection, {"progress": progress})
 

@@ -14,15 +14,13 @@ _ITERATION_S, _PRODUCT_S = 1e-4, 1e-9
 
 
 class Tell(Protocol):
-    """Gets the phase, and the iteration and its limit where the solver has them."""
+    """Gets the phase, and what is done of how much where that is known."""
 
-    def __call__(
-        self, phase: str, iteration: int | None = None, max_iter: int | None = None
-    ) -> None:
-        """Tell how far the fit is."""
+    def __call__(self, phase: str, **done: int) -> None:
+        """Tell how far the fit is, by members of `schemas.Progress`."""
 
 
-def nobody(phase: str, iteration: int | None = None, max_iter: int | None = None) -> None:
+def nobody(phase: str, **done: int) -> None:
     """Tell nobody."""
 
 
@@ -55,7 +53,8 @@ class _Iterations:
     def on_fit_task_begin(self, estimator: LogisticRegression, context: object) -> None:
         """Tell how many iterations are done when the next one begins."""
         if getattr(context, "task_name", "") == "lbfgs-iter":
-            self._tell("fitting", int(getattr(context, "task_id", 0)), int(estimator.max_iter))
+            done = int(getattr(context, "task_id", 0))
+            self._tell("fitting", iteration=done, max_iter=int(estimator.max_iter))
 
     def on_fit_task_end(self, estimator: object, context: object) -> None:
         """Do nothing after an iteration."""

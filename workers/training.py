@@ -25,11 +25,13 @@ from mlservice.preparation import Preparation
 from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Description, FitWarning, SolverChoice, label_name
 from mlservice.scoring import estimator
+from mlservice.search import SearchDocument
 from mlservice.settings import Settings
 from mlservice.splits import Rows
 from workers.evaluation import Predictor, evaluate
 from workers.inference import infer
 from workers.progress import Tell, follow, nobody
+from workers.search import choose
 from workers.solvers import fit_automatically
 
 # Beyond, squares overflow: sag and saga then take no step and do not say so.
@@ -69,10 +71,21 @@ def train(stored: bytes | bytearray, limits: Settings, tell: Tell = nobody) -> T
     if isinstance(sent.body, bytearray):
         # The caller still holds it, and the fit needs the memory.
         sent.body.clear()
+    dataset, searched, said = _searched(dataset, limits, tell)
     kept, told, found = _fit_and_measure(dataset, tell)
     model = _model(dataset, kept)
-    described = msgspec.structs.replace(_describe(dataset, model, told), **found)
+    found["search"] = searched
+    described = msgspec.structs.replace(_describe(dataset, model, [*said, *told]), **found)
     return Trained(model=model, description=described, name=request.name)
+
+
+def _searched(
+    dataset: Dataset, limits: Settings, tell: Tell
+) -> tuple[Dataset, SearchDocument | None, list[FitWarning]]:
+    """Return the dataset with the parameters to fit it with, and how they were found."""
+    if dataset.search is None:
+        return dataset, None, []
+    return choose(dataset, dataset.search, fit, processes=limits.search_processes, tell=tell)
 
 
 @dataclass(frozen=True, kw_only=True)

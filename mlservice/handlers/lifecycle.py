@@ -17,6 +17,7 @@ from mlservice.errors import (
 )
 from mlservice.idempotency import read_once
 from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
+from mlservice.points import count_fits
 from mlservice.query import read_query
 from mlservice.schemas import Description, DryRun
 from mlservice.store import PIECE_BYTES, Record
@@ -89,6 +90,7 @@ def _tell(sent: Sent, name: str | None, description: Description) -> web.Respons
     }
     cells = description.rows * (len(description.features or ()) + 1)
     told |= {"name": name, "memory_bytes": len(sent.body) + 3 * 8 * cells}
+    told |= {"fits": count_fits(description)}
     return respond(DryRun(**told))
 
 

@@ -112,6 +112,7 @@ ROUTES: tuple[Route, ...] = (
             errors.InvalidTable,
             errors.InvalidParams,
             errors.InvalidEvaluation,
+            errors.InvalidSearch,
             errors.SingleClass,
             errors.TableTooLarge,
             errors.TooManyTrainings,

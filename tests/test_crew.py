@@ -1,0 +1,172 @@
+"""Processes that share out tasks: every task is done once, and nobody is left behind."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from mlservice.errors import TrainingTimeout
+from mlservice.settings import Settings
+from tests.support import endless_request, fit_processes, until
+from workers import crew
+from workers.pool import Pool
+
+COUNT = 20
+
+
+def _square(number: int) -> dict[str, Any]:
+    return {"square": number**2, "pid": os.getpid()}
+
+
+def _answers(task: crew.Task, processes: int) -> dict[int, dict[str, Any]]:
+    answered = list(crew.share_out(task, COUNT, processes))
+    assert len(answered) == COUNT
+    return dict(answered)
+
+
+@pytest.mark.parametrize(("processes", "found"), [(1, 1), (3, 3), (100, COUNT)])
+def test_every_task_is_done_once(processes: int, found: int) -> None:
+    """Each number is answered once, by no more processes than there may be."""
+    answers = _answers(_square, processes)
+
+    pids = {answer["pid"] for answer in answers.values()}
+    assert {number: answer["square"] for number, answer in answers.items()} == {
+        number: number**2 for number in range(COUNT)
+    }
+    assert len(pids) <= found
+    assert (pids == {os.getpid()}) == (processes == 1)
+
+
+def _without_memory(number: int) -> dict[str, Any]:
+    raise MemoryError(number)
+
+
+def _killed(number: int) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError(number)
+
+
+def _broken(number: int) -> dict[str, Any]:
+    raise ValueError(number)
+
+
+def _too_long(number: int) -> dict[str, Any]:
+    return {"text": f"{number}" * 10_000}
+
+
+@pytest.mark.parametrize("failing", [_without_memory, _killed, _broken, _too_long])
+def test_what_no_process_answers_is_done_here(failing: Callable[[int], dict[str, Any]]) -> None:
+    """A process without memory, that dies, or whose answer is too long loses no task."""
+    here = os.getpid()
+
+    def task(number: int) -> dict[str, Any]:
+        if number % 7 == 3 and os.getpid() != here:
+            return failing(number)
+        return _square(number)
+
+    answers = _answers(task, 2)
+
+    assert all(answers[number]["pid"] == here for number in range(3, COUNT, 7))
+    assert sorted(answers) == list(range(COUNT))
+
+
+def test_failure_of_the_last_resort_is_told() -> None:
+    """What fails here too is raised, as it would be without other processes."""
+    with pytest.raises(ValueError, match="0"):
+        list(crew.share_out(_broken, 2, 2))
+
+
+def test_processes_share_the_memory_that_is_left() -> None:
+    """Together they may take what one may, so that the limit of a training holds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+
+    def limit(_: int) -> dict[str, Any]:
+        return {"bytes": resource.getrlimit(resource.RLIMIT_DATA)[0]}
+
+    most = 64 << 30
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        limits = {answer["bytes"] for answer in _answers(limit, 4).values()}
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+    [share] = limits
+    assert most / 4 <= share < most / 3
+
+
+def test_nobody_is_left_when_the_caller_stops_asking() -> None:
+    """A reader that goes away ends the processes that still work."""
+
+    def task(number: int) -> dict[str, Any]:
+        time.sleep(number)
+        return {}
+
+    answers = crew.share_out(task, 60, 2)
+    before = set(psutil.Process().children())
+    next(answers)
+    running = set(psutil.Process().children()) - before
+
+    answers.close()  # type: ignore[attr-defined]  # it is a generator
+
+    assert len(running) == 2
+    assert not running & set(psutil.Process().children())
+
+
+async def _pieces(body: dict[str, Any]) -> AsyncIterator[bytes]:
+    yield json.dumps(body).encode()
+
+
+async def _searching() -> list[psutil.Process]:
+    """Return a fit's process and those that it has forked, once they fit."""
+
+    async def ask() -> list[psutil.Process]:
+        for child in fit_processes():
+            crew = child.children()
+            if len(crew) == 2 and all(sum(each.cpu_times()[:2]) > 0.1 for each in crew):
+                return [child, *crew]
+        return []
+
+    found: list[psutil.Process] = await until(ask, within_s=10)
+    return found
+
+
+def _endless_search() -> dict[str, Any]:
+    return endless_request() | {"search": {"C": [0.1, 1, 10]}}
+
+
+def _are_gone(processes: list[psutil.Process]) -> bool:
+    return not any(
+        each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes
+    )
+
+
+@pytest.mark.parametrize("how", ["cancelled", "overrun", "killed"])
+async def test_search_that_ends_early_leaves_no_process(how: str) -> None:
+    """Cancelled, out of time or killed: all of its processes are gone within a second."""
+    settings = Settings(search_processes=2, training_timeout_s=3 if how == "overrun" else 60)
+    pool = Pool(settings)
+    await pool.start()
+    fit = asyncio.create_task(pool.run(_pieces(_endless_search())))
+    processes = await _searching()
+
+    if how == "cancelled":
+        fit.cancel()
+    elif how == "killed":
+        processes[0].kill()
+    else:
+        await asyncio.wait([fit])
+        assert isinstance(fit.exception(), TrainingTimeout)
+
+    async def are_gone() -> bool:
+        return _are_gone(processes)
+
+    await until(are_gone, within_s=1)
+    await asyncio.wait([fit])
+    await pool.close()
