@@ -69,6 +69,15 @@ class ModelCache:
         self._loads: dict[Key, asyncio.Task[Scorer]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def peek(self, model_id: str, source: Source) -> Scorer | None:
+        """Return a model's scorer if it is here and needs no check now."""
+        key = source.tenant, model_id
+        entry = self._entries.get(key)
+        if entry is None or self._clock() - entry.checked > FRESH_S:
+            return None
+        self._entries.move_to_end(key)
+        return entry.scorer
+
     async def get(self, model_id: str, source: Source) -> Scorer:
         """Return a model's scorer, loading it if it is not here.
 

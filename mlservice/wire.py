@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from mlservice.errors import BodyTooLarge, UnsupportedMediaType
+from mlservice.reply import JSON_TYPE, Reply
 from mlservice.settings import Settings, variable
 from mlservice.store import PIECE_BYTES, Changes, Tenant, Trainings
 
@@ -15,8 +16,7 @@ SETTINGS = web.AppKey("settings", Settings)
 CALLER: web.AppKey[Callable[[web.Request], Tenant]] = web.AppKey("caller")
 CHANGES = web.AppKey("changes", Changes)
 TRAININGS = web.AppKey("trainings", Trainings)
-
-JSON = "application/json"
+JSON = JSON_TYPE
 
 # What aiohttp decodes with nothing more installed.
 _CODINGS = ("gzip", "deflate", "identity")
@@ -35,7 +35,7 @@ def respond(
 ) -> web.Response:
     """Return a JSON answer; bytes are taken as JSON already."""
     body = value if isinstance(value, bytes) else _encode(value)
-    return web.Response(body=body + b"\n", status=status, headers=headers, content_type=JSON)
+    return Reply(body + b"\n", status=status, headers=headers)
 
 
 def caller(request: web.Request) -> Tenant:

@@ -144,6 +144,20 @@ async def test_the_least_recently_used_goes_when_the_memory_is_full(
     await cache.close()
 
 
+async def test_only_a_model_that_was_checked_of_late_is_at_hand(
+    cache: ModelCache, shelf: Shelf, clock: Clock
+) -> None:
+    """A peek finds what is here and fresh; it neither loads nor trusts what is due for a check."""
+    before = cache.peek("one", shelf)
+    scorer = await cache.get("one", shelf)
+    fresh, foreign = cache.peek("one", shelf), cache.peek("one", Shelf("other"))
+    clock.ahead_s = room.FRESH_S + 0.1
+    due = cache.peek("one", shelf)
+
+    assert (before, foreign, due) == (None, None, None)
+    assert fresh is scorer
+
+
 async def test_a_model_deleted_elsewhere_is_forgotten_within_a_second(
     cache: ModelCache, shelf: Shelf
 ) -> None:

@@ -235,3 +235,21 @@ async def test_many_features_take_the_matrix_path_with_the_same_answer(
 
     scores = [sum(row) * 0.1 + start for row, start in zip(coef, [0.0, 1.0, 2.0], strict=True)]
     assert answer["prediction"] == 1 + scores.index(max(scores))
+
+
+async def test_a_prediction_by_id_may_be_kept_and_one_by_alias_may_not(
+    client: Client, settings: Settings
+) -> None:
+    """A stored model never changes; an alias may point at another one soon."""
+    model_id = await store_model(settings, make_model())
+    await client.put("/aliases/best", json={"model": model_id})
+
+    first, again, by_alias, by_alias_again = [
+        await client.get(f"/models/{name}?a=1&b=2") for name in (model_id, model_id, "best", "best")
+    ]
+
+    assert first.headers["Cache-Control"] == "private, max-age=3600"
+    assert again.headers["Cache-Control"] == "private, max-age=3600"
+    assert "Cache-Control" not in by_alias.headers
+    assert "Cache-Control" not in by_alias_again.headers
+    assert await first.read() == await again.read() == await by_alias_again.read()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
-from msgspec import UNSET, UnsetType
 
 from mlservice.cache import CACHE
 from mlservice.errors import Fault, InvalidRow
@@ -14,32 +13,55 @@ from mlservice.query import read_query
 from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Prediction, RowWarning
 from mlservice.scoring import Scorer
-from mlservice.wire import caller, named_model, respond
+from mlservice.wire import CALLER, caller, named_model, respond
 
 # What float() takes beyond these is no decimal number: spaces, words, other digits.
 _NUMBER_CHARACTERS = "0123456789.eE+-"
 _INFINITY = math.inf
 
 
+# A stored model never changes; an alias may point at another one soon.
+_BY_ID = {"Cache-Control": "private, max-age=3600"}
+
+
+def predict_at_once(request: web.Request, query: str) -> web.Response | None:
+    """Predict the class of a query's row if its model is at hand, so that nothing is awaited."""
+    app, name = request.app, request.match_info["id"]
+    tenant, cache = app[CALLER](request), app[CACHE]
+    # What the cache knows is an id; only another name is looked up as an alias.
+    if scorer := cache.peek(name, tenant.models):
+        return _predict(name, query, scorer, _BY_ID)
+    model_id = tenant.aliases.known(name)
+    if model_id and (scorer := cache.peek(model_id, tenant.models)):
+        return _predict(model_id, query, scorer)
+    return None
+
+
 async def predict_row(request: web.Request) -> web.Response:
     """Predict the class of one row, its features given by name in the query."""
     model_id = await named_model(request)
-    query = request.rel_url.raw_query_string
     scorer = await request.app[CACHE].get(model_id, caller(request).models)
+    headers = _BY_ID if model_id == request.match_info["id"] else None
+    return _predict(model_id, request.rel_url.raw_query_string, scorer, headers)
+
+
+def _predict(
+    model_id: str, query: str, scorer: Scorer, headers: dict[str, str] | None = None
+) -> web.Response:
     row = read_row(query, scorer)
     best, probabilities = scorer.score_row(row)
-    return respond(
-        Prediction(
-            model=model_id,
-            prediction=scorer.labels[best],
-            probabilities=dict(zip(scorer.label_names, probabilities, strict=True)),
-            warnings=_warnings(row, scorer.encoder) if scorer.encoder else UNSET,
+    if scorer.encoder and (warnings := _warnings(row, scorer.encoder)):
+        named = dict(zip(scorer.label_names, probabilities, strict=True))
+        label = scorer.labels[best]
+        answer = Prediction(
+            model=model_id, prediction=label, probabilities=named, warnings=warnings
         )
-    )
+        return respond(answer, headers=headers)
+    return respond(scorer.form.fill(model_id, best, probabilities), headers=headers)
 
 
-def _warnings(row: Sequence[Any], encoder: RowEncoder) -> list[RowWarning] | UnsetType:
-    told = [
+def _warnings(row: Sequence[Any], encoder: RowEncoder) -> list[RowWarning]:
+    return [
         RowWarning(
             code="unseen-category",
             detail=f"{text[:64]!r} was not seen in training, {name!r} contributes nothing.",
@@ -47,7 +69,6 @@ def _warnings(row: Sequence[Any], encoder: RowEncoder) -> list[RowWarning] | Uns
         )
         for name, text in encoder.unseen(row)
     ]
-    return told or UNSET
 
 
 def read_row(query: str, scorer: Scorer) -> list[Any]:
@@ -65,19 +86,17 @@ def read_row(query: str, scorer: Scorer) -> list[Any]:
     InvalidRow
         With everything that is wrong: left out, unknown, repeated, no number, empty.
     """
-    given: Sequence[str]
-    if in_order := scorer.in_order(query):
-        given = in_order.groups()
-    elif scorer.encoder:
-        return _read_values(read_query(query), scorer)
-    else:
-        given = _match(read_query(query), scorer)
+    if row := scorer.read_plain(query):
+        return row
+    pairs = read_query(query)
+    if scorer.encoder:
+        return _read_values(pairs, scorer)
     try:
-        row = list(map(float, given))
+        row = list(map(float, _match(pairs, scorer)))
     except ValueError:
         row = [_INFINITY]
     if _INFINITY in row or -_INFINITY in row:
-        raise _invalid_row(_faults(read_query(query), scorer))
+        raise _invalid_row(_faults(pairs, scorer))
     return row
 
 

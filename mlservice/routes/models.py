@@ -51,8 +51,10 @@ _UNREADY: tuple[type[Problem], ...] = (
 
 async def describe_or_predict(request: web.Request) -> web.StreamResponse:
     """Describe a model; with a query, predict the class of the row that it names."""
-    if request.rel_url.raw_query_string:
-        return await prediction.predict_row(request)
+    if query := request.rel_url.raw_query_string:
+        # A model that is at hand is asked without a coroutine more.
+        answer = prediction.predict_at_once(request, query)
+        return await prediction.predict_row(request) if answer is None else answer
     return await lifecycle.describe(request)
 
 
@@ -180,6 +182,7 @@ ROUTES: tuple[Route, ...] = (
                 status=200,
                 description="The prediction, or the document where there is no query.",
                 body=(Prediction, ModelDocument),
+                headers=("Cache-Control",),
             )
         ],
         problems=_UNREADY,

@@ -64,6 +64,13 @@ class Aliases:
         self._clock = clock
         self._kept: dict[str, tuple[str, float]] = {}
 
+    def known(self, name: str) -> str | None:
+        """Return the id that an id or an alias means, if that needs no question to the store."""
+        if is_id(name):
+            return name
+        kept = self._kept.get(name)
+        return kept[0] if kept and self._clock() - kept[1] < FRESH_S else None
+
     async def resolve(self, name: str) -> str:
         """Return the id of the model that an id or an alias means.
 
@@ -72,13 +79,11 @@ class Aliases:
         ModelNotFound
             If the name is neither an id nor an alias.
         """
-        if is_id(name):
-            return name
+        if known := self.known(name):
+            return known
         if not _is_alias(name):
             raise not_found(name)
         kept = self._kept.get(name)
-        if kept and self._clock() - kept[1] < FRESH_S:
-            return kept[0]
         try:
             return await self._look_up(name)
         except StoreUnavailable:

@@ -1,0 +1,72 @@
+"""One row as text: read from a query, and answered in JSON."""
+
+import json
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlservice.rowtext import AnswerForm, query_reader
+from mlservice.schemas import Label, Prediction, label_name
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+LABELS = st.one_of(
+    st.lists(st.text(), min_size=2, max_size=5, unique=True),
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=5, unique=True),
+    st.just([False, True]),
+)
+
+
+@given(st.lists(FINITE, min_size=1, max_size=5))
+def test_numbers_are_read_as_float_reads_them(row: list[float]) -> None:
+    """What Python writes of a number is read to the same bits."""
+    names = [f"f{place}" for place in range(len(row))]
+    texts = [repr(value).replace("+", "") for value in row]
+
+    read = query_reader(names)("&".join(map("=".join, zip(names, texts, strict=True))))
+
+    assert read == row
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "-0", "1e3", "1E-3", "123456789012345678901234567890", "1e22"]
+)
+def test_a_plain_number_is_read(text: str) -> None:
+    """Integers and exponents count, of any length."""
+    assert query_reader(["a"])(f"a={text}") == [float(text)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "a=1", "b=2&a=1", "a=1&b=2&c=3", "a=&b=1", "a=1,2&b=3", "a=1&b=2]", "a=01&b=1"),
+        *("a=.5&b=1", "a=1e999&b=1", "a=1&b=-1e999", "a=1-2&b=3", "a=e&b=1", "a=%31&b=2"),
+        *("a=1 &b=2", "a=1\n&b=2"),
+    ],
+)
+def test_all_else_is_left_to_be_read_by_name(query: str) -> None:
+    """Another order, another encoding, and what JSON does not take as a float64."""
+    assert query_reader(["a", "b"])(query) is None
+
+
+@given(LABELS, st.data())
+def test_an_answer_is_what_the_struct_is_encoded_as(
+    labels: list[Label], data: st.DataObject
+) -> None:
+    """Byte for byte, whatever the labels are made of."""
+    shares = data.draw(st.lists(st.floats(0, 1), min_size=len(labels), max_size=len(labels)))
+    best = data.draw(st.integers(0, len(labels) - 1))
+    model_id = "00000000-0000-4000-8000-000000000000"
+
+    filled = AnswerForm(labels).fill(model_id, best, shares)
+
+    names = map(label_name, labels)
+    struct = Prediction(
+        model=model_id,
+        prediction=labels[best],
+        probabilities=dict(zip(names, shares, strict=True)),
+    )
+    assert filled == msgspec.json.encode(struct)
+    assert all(map(math.isfinite, json.loads(filled)["probabilities"].values()))
