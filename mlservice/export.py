@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from mlservice.model import Model
 from mlservice.onnx import to_onnx
-from mlservice.preparation import Preparation, labels
+from mlservice.preparation import Preparation, by_label, encoded, labels
 from mlservice.schemas import Feature, Label, label_name
 
 
@@ -47,12 +47,16 @@ def scores(model: Model) -> Scores:
     """Return a model as sums of terms, in the units of the input."""
     preparation = Preparation(model.features)
     coef, intercept = preparation.in_units_of_input(model.coef, model.intercept)
-    columns = iter(coef.T.tolist())
-    terms = [Term(feature=each, coef=[next(columns)]) for each in preparation.number_features]
-    terms += [
-        Term(feature=each, coef=[next(columns) for _ in labels(each)])
-        for each in preparation.text_features
-    ]
+    by_column = coef.T
+    terms = []
+    start = 0
+    for each in [*preparation.number_features, *preparation.text_features]:
+        stop = start + (1 if each.kind == "number" else len(encoded(each)))
+        found = by_column[start:stop]
+        # The last is that of a text which was not seen.
+        found = found if each.kind == "number" else by_label(each, found)[:-1]
+        terms.append(Term(feature=each, coef=found.tolist()))
+        start = stop
     return Scores(classes=model.classes, intercept=intercept.tolist(), terms=terms)
 
 

@@ -30,11 +30,15 @@ def check_columns(preparation: Preparation, limits: Settings) -> None:
     TableTooLarge
         If a limit on categories or on columns is passed.
     InvalidTable
-        If two columns have one name.
+        If two columns have one name, or there is no column.
     """
     for feature in preparation.text_features:
         check_categories(feature.name, len(labels(feature)) - feature.missing, limits)
     check_size("columns after one-hot encoding", len(preparation.names), "max_columns", limits)
+    if not preparation.names:
+        raise InvalidTable(
+            "A column must be left, none is: a text of one category has none with encode reference."
+        )
     for name, times in Counter(preparation.names).most_common(1):
         if times > 1:
             raise InvalidTable(

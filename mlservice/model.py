@@ -1,10 +1,10 @@
 """What a trained model is, and its stored form.
 
-The stored form (format 3) is one msgpack map with exactly these members, `profile` optional:
+The stored form (format 4) is one msgpack map with exactly these members, `profile` optional:
 
 ============  =========================================================
 ``format``    the text ``mlservice.model``
-``version``   the integer 3
+``version``   the integer 4
 ``features``  list of maps, in the order of the table, see below
 ``target``    str, the column that is predicted
 ``classes``   map ``{"type": "text"|"integer"|"boolean", "labels": [...]}``,
@@ -27,19 +27,24 @@ subtracted, then the scale, above 0, divides. All are finite.
 
 A text feature is ``{"name": str, "kind": "text", "missing": bool,
 "categories": [str, ...]}``; the categories are strictly ascending and not empty.
+With ``"reference": str`` in each text feature or in none: the first category, or ``""``
+where there is none, which has no column.
 
 The columns of ``coef`` are the numeric features in their order; then, for each
 text feature in its order, one for each category, and the last for a missing
-text where ``missing`` is true. A row has 1 in the column of its text.
+text where ``missing`` is true; there is none for a reference. A row has 1 in the
+column of its text.
 
 The profile is ``{"rows": int, "classes": [int, ...], "features": [...]}``: the rows
 of each class, and a map for each feature in its order. ``count`` is the number of
 rows that have it. A numeric feature that some row has: ``min``, ``max``, ``mean``,
 ``std`` (n in the denominator), and ``deciles``, nine ascending values; of tables of more
 than 1,000,000 cells they are those of every n-th row. A text feature: ``counts``, the
-rows of each of its columns. Numbers are finite and in the units of the input.
+rows of each category, then of a missing text where ``missing`` is true. Numbers are
+finite and in the units of the input.
 
-Format 2 is the same without a profile, ``version`` is 2.
+Format 3 is the same without a reference, ``version`` is 3. Format 2 is format 3 without
+a profile, ``version`` is 2.
 
 Format 1 is format 2 without preparation: ``version`` is 1, and each feature is
 ``{"name": str, "kind": "number"}``.
@@ -76,7 +81,7 @@ from mlservice.stored import (
 
 FORMAT = "mlservice.model"
 MEDIA_TYPE = "application/vnd.mlservice.model+msgpack"
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +194,9 @@ def _check_features(stored: Stored) -> None:
         plain = feature == Feature(name=feature.name)
         must(plain or stored.version != 1, "a feature is not of format 1")
         (_check_text if feature.kind == "text" else _check_number)(feature)
+    referring = {each.reference is not UNSET for each in stored.features if each.kind == "text"}
+    must(len(referring) < 2, "some texts have a reference, and some have none")
+    must(True not in referring or stored.version >= 4, "a reference is not of its format")
 
 
 def _check_number(feature: Feature) -> None:
@@ -198,6 +206,7 @@ def _check_number(feature: Feature) -> None:
     must((feature.mean is UNSET) == (feature.scale is UNSET), "a mean or a scale is alone")
     must(feature.scale is UNSET or feature.scale > 0, "a scale is not above 0")
     must(feature.categories is UNSET, "a number has categories")
+    must(feature.reference is UNSET, "a number has a reference")
 
 
 def _check_text(feature: Feature) -> None:
@@ -206,3 +215,5 @@ def _check_text(feature: Feature) -> None:
     must(bool(labels(feature)), "a text has no category")
     seen = [] if feature.categories is UNSET else list(feature.categories)
     must(seen == sorted(set(seen)) and "" not in seen, "categories are not in ascending order")
+    first = feature.reference is UNSET or feature.reference == labels(feature)[0]
+    must(first, "a reference is not the first category")

@@ -5,9 +5,9 @@ where a number is missing, or text, empty where it is missing. `label` is of
 shape [rows], `probabilities` of [rows, classes], the classes in their order.
 
 A row is prepared step by step as the service prepares it, so that answers agree
-to the last digits. A text adds a row of a table of coefficients, whose last row
-is zero and stands for all that training has not seen. With two classes the first
-has zero coefficients, so that there is one way for any number of classes.
+to the last digits. A text adds a row of a table of coefficients; that of a
+reference is zero, as is the last row, for all that training has not seen. With two
+classes the first has zero coefficients, so that there is one way for any number.
 
 The numbers of fields and types are those of onnx.proto.
 """
@@ -20,7 +20,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from mlservice.model import Model
-from mlservice.preparation import Preparation, labels
+from mlservice.preparation import Preparation, by_label, encoded, labels
 from mlservice.protobuf import message
 from mlservice.schemas import Feature, Label
 
@@ -69,7 +69,7 @@ def _add_scores(graph: "_Graph", model: Model) -> str:
         parts.append(graph.node("MatMul", numbers, graph.constant(coef[:width])))
     start = width
     for feature in preparation.text_features:
-        stop = start + len(labels(feature))
+        stop = start + len(encoded(feature))
         parts.append(_add_text(graph, feature, coef[start:stop]))
         start = stop
     return graph.node("Sum", *parts)
@@ -92,17 +92,17 @@ def _add_numbers(graph: "_Graph", preparation: Preparation) -> str:
 
 def _add_text(graph: "_Graph", feature: Feature, coef: Array) -> str:
     """Look up what a text gives each class, where it was seen; return its name."""
-    table = graph.constant(np.vstack([coef, np.zeros_like(coef[:1])]))
+    known = labels(feature)
     place = graph.node(
         "LabelEncoder",
         feature.name,
         domain=_ML,
-        keys_strings=labels(feature),
-        values_int64s=list(range(len(coef))),
-        default_int64=len(coef),
+        keys_strings=known,
+        values_int64s=list(range(len(known))),
+        default_int64=len(known),
     )
     flat = graph.node("Reshape", place, graph.constant(np.array([-1]), _INT64))
-    return graph.node("Gather", table, flat, axis=0)
+    return graph.node("Gather", graph.constant(by_label(feature, coef)), flat, axis=0)
 
 
 class _Graph:

@@ -3,6 +3,7 @@
 The matrix has the numeric features first, in their order; then, for each text
 feature in its order, one column a category: 1 where the row has it. A missing
 text is a category of its own, the last, and its column is named `feature=`.
+With a reference the first category has no column: its rows have zeros.
 Everything that is learnt is in the features, so a stored model prepares rows
 as its training did.
 """
@@ -90,7 +91,9 @@ def _feature(name: str, column: Column, options: Preprocessing, rows: Rows) -> F
     if isinstance(column, Texts):
         codes = np.unique(_of(column.codes, rows)).tolist()
         categories = tuple(column.values[code] for code in codes if code >= 0)
-        return Feature(name=name, kind="text", missing=-1 in codes, categories=categories)
+        feature = Feature(name=name, kind="text", missing=-1 in codes, categories=categories)
+        first = labels(feature)[0] if options.encode == "reference" else UNSET
+        return replace(feature, reference=first)
     if not np.isnan(column).any():
         return Feature(name=name)
     return Feature(name=name, missing=True, fill=_fill(_of(column, rows), options.impute))
@@ -146,7 +149,7 @@ class Preparation:
     @cached_property
     def names(self) -> list[str]:
         """Names of the matrix's columns."""
-        texts = [f"{each.name}={value}" for each in self.text_features for value in labels(each)]
+        texts = [f"{each.name}={value}" for each in self.text_features for value in encoded(each)]
         return [each.name for each in self.number_features] + texts
 
     @property
@@ -239,8 +242,10 @@ class Preparation:
         start, places = 0, []
         for feature in self.text_features:
             place = _of(places_of(feature, columns[feature.name]), rows)
+            # The reference, which comes first, has no column.
+            place -= len(labels(feature)) - len(encoded(feature))
             places.append(np.where(place >= 0, place + start, -1))
-            start += len(labels(feature))
+            start += len(encoded(feature))
         table = np.column_stack(places)
         known = table >= 0
         ends = np.cumsum(known.sum(axis=1), dtype=np.int32)
@@ -272,9 +277,33 @@ def _check_scaled(numbers: NDArray[np.float64]) -> None:
 
 
 def labels(feature: Feature) -> list[str]:
-    """Return a text feature's categories as columns are named; a missing text is empty."""
+    """Return a text feature's categories, all that were seen; a missing text is empty."""
     categories = () if feature.categories is UNSET else feature.categories
     return [*categories, *([""] if feature.missing else [])]
+
+
+def encoded(feature: Feature) -> list[str]:
+    """Return those of a text feature's labels that have a column: all but the reference."""
+    known = labels(feature)
+    return known if feature.reference is UNSET else known[1:]
+
+
+def by_label(feature: Feature, coef: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what each label of a text feature counts; a reference counts nothing.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_encoded, n_classes)
+        What the feature's columns count.
+
+    Returns
+    -------
+    ndarray of shape (n_labels + 1, n_classes)
+        The last row, at -1, is that of a text which was not seen, and zero.
+    """
+    nothing = np.zeros((1, coef.shape[1]))
+    before = [] if feature.reference is UNSET else [nothing]
+    return np.vstack([*before, coef, nothing])
 
 
 def _numbers(column: Column) -> NDArray[np.float64]:

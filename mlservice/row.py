@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from mlservice.preparation import Preparation, labels
+from mlservice.preparation import Preparation, encoded, labels
 from mlservice.schemas import Feature
 
 
@@ -29,7 +29,11 @@ class RowEncoder:
         column = count(self.width)
         self._numbers = [(place, *_learnt(each)) for place, each in places if _is_number(each)]
         self._texts = [
-            (place, each.name, {label: next(column) for label in labels(each)})
+            (
+                place,
+                each.name,
+                dict.fromkeys(labels(each)) | {label: next(column) for label in encoded(each)},
+            )
             for place, each in places
             if not _is_number(each)
         ]

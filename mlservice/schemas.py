@@ -30,8 +30,11 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(description="What a missing number counts as; `error` refuses it."),
     ] = "median"
     encode: Annotated[
-        Literal["one-hot", "error"],
-        Meta(description="How text is read: one column a category, or refused."),
+        Literal["one-hot", "reference", "error"],
+        Meta(
+            description="How text is read: one column a category; `reference`: none for the "
+            "first, which the others are compared with; or refused."
+        ),
     ] = "one-hot"
     scale: Annotated[
         Literal["none", "standard"],
@@ -79,6 +82,10 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = UNSET
     categories: Annotated[
         tuple[str, ...] | UnsetType, Meta(description="The texts that were seen, ascending.")
+    ] = UNSET
+    reference: Annotated[
+        str | UnsetType,
+        Meta(description="The first text: it has no column, the others are compared with it."),
     ] = UNSET
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from mlservice.errors import Fault, InvalidRow
 from mlservice.model import Model
-from mlservice.preparation import Column, Columns, Preparation, labels, places_of
+from mlservice.preparation import Column, Columns, Preparation, by_label, encoded, places_of
 
 MOST_ROWS_NAMED = 20
 
@@ -67,11 +67,9 @@ class TableScorer:
         self._weights = model.coef[:, :width].T
         self._intercept = model.intercept
         self._of_text = {}
-        # A text that was not seen has the last place, -1, and counts nothing.
-        nothing = np.zeros((1, len(model.coef)))
         for feature in self.preparation.text_features:
-            stop = width + len(labels(feature))
-            self._of_text[feature.name] = np.vstack([model.coef[:, width:stop].T, nothing])
+            stop = width + len(encoded(feature))
+            self._of_text[feature.name] = by_label(feature, model.coef[:, width:stop].T)
             width = stop
 
     def score(self, columns: Columns) -> Scored:

@@ -104,7 +104,9 @@ def _transformer(preparation: Preparation) -> ColumnTransformer:
         for kind in ("number", "text")
     )
     encoder = OneHotEncoder(
-        categories=[_categories(features[place]) for place in texts], handle_unknown="ignore"
+        categories=[_categories(features[place]) for place in texts],
+        handle_unknown="ignore",
+        drop="first" if any(features[place].reference is not UNSET for place in texts) else None,
     )
     scaler = StandardScaler()
     steps = [("numbers", make_pipeline(SimpleImputer(), scaler), numbers)]

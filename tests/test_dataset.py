@@ -314,3 +314,11 @@ def test_request_is_judged_the_same_when_it_is_built_in_memory() -> None:
     request = TrainingRequest(data={"a": [1, 2], "y": [0, 1]}, target="y")
 
     assert prepare(request, Settings()).digest() == dataset_of(request.data).digest()
+
+
+def test_a_table_without_a_column_left_is_refused() -> None:
+    """A text of one category is all reference, and tells nothing."""
+    preprocessing = {"encode": "reference"}
+
+    with pytest.raises(InvalidTable, match="A column must be left"):
+        dataset_of({"t": ["a", "a"], "y": [0, 1]}, preprocessing=preprocessing)

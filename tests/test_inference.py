@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
+import statsmodels.formula.api as smf
 from scipy.special import expit
 
 from mlservice.schemas import Description
@@ -91,6 +93,59 @@ def test_likelihood_is_statsmodels(load: Any) -> None:
     assert found.aic == pytest.approx(oracle.aic)
     assert found.bic == pytest.approx(oracle.bic)
     assert found.pseudo_r2 == pytest.approx(oracle.prsquared)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_inference_with_a_reference_category_is_statsmodels(n_classes: int, scale: str) -> None:
+    """Texts are compared with their first category, as formulas of statsmodels compare them."""
+    random = np.random.default_rng(n_classes)
+    colour = random.choice(["red", "green", "blue", ""], 400)
+    shape = random.choice(["cube", "ball"], 400)
+    size = random.normal(5, 3, 400)
+    slopes = random.normal(size=n_classes)
+    scores = np.outer(size + 2 * (colour == "red") - (shape == "cube"), slopes)
+    y = (scores + 5 * random.gumbel(size=scores.shape)).argmax(axis=1)
+    # Named so that it comes last, as missing text does.
+    named = np.where(colour == "", "~", colour)
+    frame = pd.DataFrame({"colour": named, "shape": shape, "size": size, "y": y})
+    oracle = smf.mnlogit("y ~ size + C(colour) + C(shape)", frame).fit(disp=False, maxiter=100)
+    data = {"colour": colour.tolist(), "shape": shape.tolist(), "size": size.tolist()}
+    preprocessing = {"encode": "reference", "scale": scale}
+    body = {"data": {**data, "y": y.tolist()}, "target": "y", "params": EXACT}
+
+    described = train(
+        json.dumps(body | {"preprocessing": preprocessing}).encode(), Settings()
+    ).description
+
+    assert codes(described) == []
+    assert described.inference
+    terms = {
+        "intercept": "Intercept",
+        "size": "size",
+        "colour=green": "C(colour)[T.green]",
+        "colour=red": "C(colour)[T.red]",
+        "colour=": "C(colour)[T.~]",
+        "shape=cube": "C(shape)[T.cube]",
+    }
+    for place, by in enumerate(described.inference.values()):
+        assert set(by) == set(terms)
+        for column, term in terms.items():
+            found = [by[column].estimate, by[column].std_error, by[column].p_value]
+            tables = (oracle.params, oracle.bse, oracle.pvalues)
+            expected = [table.loc[term].iloc[place] for table in tables]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_one_column_for_every_category_is_rank_deficient() -> None:
+    """Without a penalty one-hot columns add up to the intercept; the warning says what helps."""
+    data = {"t": ["a", "b", "c"] * 10, "y": [0, 1, 1, 0, 0, 1] * 5}
+
+    described = describe(data, solver="lbfgs", tol=1e-6)
+
+    assert described.inference is None
+    [warning] = [each for each in described.warnings if each.code == "rank-deficient"]
+    assert "encode reference" in warning.detail
 
 
 def random_table(*, rows: int = 200) -> dict[str, list[Any]]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from msgspec import UNSET
 
 from mlservice.errors import BrokenModel
 from mlservice.model import FORMAT, VERSION, Model, decode, encode
@@ -85,6 +87,18 @@ GOLDEN_3 = dataclasses.replace(
 )
 
 
+GOLDEN_4 = dataclasses.replace(
+    GOLDEN_3,
+    features=tuple(
+        each if each.kind == "number" else msgspec.structs.replace(each, reference=first)
+        for each, first in zip(
+            GOLDEN_2.features, [None, "female", None, None, "Biscoe"], strict=True
+        )
+    ),
+    coef=np.arange(15).reshape(3, 5) / 7,
+)
+
+
 def parts(model: Model) -> dict[str, Any]:
     """Return a model's members, arrays as shape, type and bytes, to be compared."""
     members = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
@@ -113,13 +127,15 @@ def changed(change: Callable[[dict[str, Any]], Any], **members: object) -> bytes
 
 
 @st.composite
-def features(draw: st.DrawFn, name: str) -> Feature:
+def features(draw: st.DrawFn, name: str, *, has_references: bool) -> Feature:
     """Draw a feature, with what may have been learnt of it."""
     missing = draw(st.booleans())
     if draw(st.booleans()):
         texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
         categories = tuple(sorted(draw(st.sets(texts, min_size=1, max_size=3))))
-        return Feature(name=name, kind="text", missing=missing, categories=categories)
+        feature = Feature(name=name, kind="text", missing=missing, categories=categories)
+        first = categories[0] if has_references else UNSET
+        return msgspec.structs.replace(feature, reference=first)
     learnt: dict[str, Any] = {"fill": draw(FINITE)} if missing else {}
     if draw(st.booleans()):
         learnt |= {"mean": draw(FINITE), "scale": draw(st.floats(5e-324, 1e300))}
@@ -141,7 +157,10 @@ def models(draw: st.DrawFn) -> Model:
         )
     )
     names = draw(st.lists(texts, min_size=1, max_size=4, unique=True))
-    described = tuple(draw(features(name)) for name in names)
+    has_references = draw(st.booleans())
+    described = tuple(draw(features(name, has_references=has_references)) for name in names)
+    # A model has a column.
+    described += (Feature(name="".join(names) + "+"),)
     width = len(Preparation(described).names)
     rows = 1 if len(labels) == 2 else len(labels)
     return Model(
@@ -167,7 +186,45 @@ def test_current_format_writes_the_golden_bytes(data: Path) -> None:
     """The stored form does not change without its number."""
     stored = (data / f"model_format_{VERSION}.msgpack").read_bytes()
 
-    assert encode(GOLDEN_3) == stored
+    assert encode(GOLDEN_4) == stored
+
+
+def test_golden_file_of_format_4_is_the_model_that_was_stored(data: Path) -> None:
+    """The first category of a text may have no column."""
+    stored = (data / "model_format_4.msgpack").read_bytes()
+
+    assert parts(decode(stored)) == parts(GOLDEN_4)
+
+
+def test_format_3_has_no_reference() -> None:
+    """What format 3 cannot say is refused in it."""
+    stored = msgpack.unpackb(encode(GOLDEN_4)) | {"version": 3}
+
+    with pytest.raises(BrokenModel, match="a reference is not of its format"):
+        decode(msgpack.packb(stored))
+
+
+@pytest.mark.parametrize(
+    ("references", "reason"),
+    [
+        (["male", "Biscoe"], "not the first"),
+        (["", "Biscoe"], "not the first"),
+        (["female", None], "some have none"),
+        ([None, "Biscoe"], "some have none"),
+    ],
+)
+def test_a_reference_is_the_first_category_of_each_text(
+    references: list[str | None], reason: str
+) -> None:
+    """Any other, or one for some texts only, is refused."""
+    document = msgpack.unpackb(encode(GOLDEN_4))
+    for place, reference in zip((1, 4), references, strict=True):
+        document["features"][place] |= {"reference": reference}
+        if reference is None:
+            del document["features"][place]["reference"]
+
+    with pytest.raises(BrokenModel, match=reason):
+        decode(msgpack.packb(document))
 
 
 def test_golden_file_of_format_3_is_the_model_that_was_stored(data: Path) -> None:
@@ -292,7 +349,7 @@ def test_pickle_is_refused() -> None:
         decode(pickle.dumps(make_model()))
 
 
-@pytest.mark.parametrize("version", [0, 4, 99, "1", 1.0, None, True])
+@pytest.mark.parametrize("version", [0, 5, 99, "1", 1.0, None, True])
 def test_other_version_is_refused_by_its_number(version: object) -> None:
     """A model of a newer service is told from damaged bytes."""
     stored = changed(lambda document: document.update(version=version))
@@ -303,9 +360,9 @@ def test_other_version_is_refused_by_its_number(version: object) -> None:
 
 def test_newer_version_is_named() -> None:
     """The operator reads which format was found and which is read."""
-    stored = changed(lambda document: document.update(version=4, more=[]))
+    stored = changed(lambda document: document.update(version=5, more=[]))
 
-    with pytest.raises(BrokenModel, match="formats 1 to 3 are read, it is of format 4"):
+    with pytest.raises(BrokenModel, match="formats 1 to 4 are read, it is of format 5"):
         decode(stored)
 
 
@@ -347,6 +404,7 @@ def _text(**members: object) -> Callable[[dict[str, Any]], None]:
         _feature(0, mean=1.0, scale=0.0),
         _feature(0, mean=1.0, scale=-1.0),
         _feature(0, categories=["x"]),
+        _feature(0, reference="x"),
         _text(),
         _text(categories=[]),
         _text(categories=["x", "y"]),

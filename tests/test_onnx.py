@@ -43,6 +43,7 @@ def _run(file: bytes, rows: list[dict[str, Any]]) -> tuple[list[Any], Any]:
     [
         *[(model, ROWS) for model in MODELS],
         (mixed(2, scale="standard"), ROWS),
+        (mixed(3, encode="reference"), ROWS),
         (make_model(), NUMBERS),
         (make_model(classes=(-5, 2**62, 2**63 - 1)), NUMBERS),
         (make_model(classes=(False, True)), NUMBERS),

@@ -107,3 +107,23 @@ async def test_penguins_as_csv_are_the_same_table(client: Client, settings: Sett
     csv_model = await get(client, f"/models/{(await response.json())['id']}")
     assert csv_model["provenance"] == json_model["provenance"]
     assert csv_model["coefficients"] == json_model["coefficients"]
+
+
+async def test_island_that_was_not_seen_counts_as_the_reference(
+    client: Client, settings: Settings
+) -> None:
+    """With a reference its own category is known, and another is told as one that is not."""
+    preprocessing = {"encode": "reference", "scale": "standard"}
+    model = await trained(client, settings, data=penguins(), preprocessing=preprocessing)
+    columns = set(model["coefficients"]["Gentoo"])
+
+    known = await get(client, f"/models/{model['id']}?{ROW}&sex=female")
+    unknown = await get(
+        client, f"/models/{model['id']}?{ROW.replace('Biscoe', 'Deception')}&sex=female"
+    )
+
+    assert {"island=Dream", "island=Torgersen", "sex=male", "sex="} <= columns
+    assert not {"island=Biscoe", "sex=female"} & columns
+    assert "warnings" not in known
+    assert [warning["code"] for warning in unknown["warnings"]] == ["unseen-category"]
+    assert unknown["probabilities"] == known["probabilities"]

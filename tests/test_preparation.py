@@ -77,10 +77,11 @@ def scikit_learn_on(table: dict[str, list[Any]], options: Preprocessing) -> NDAr
     imputer = SimpleImputer(strategy=strategy, fill_value=0.0)
     floats = FunctionTransformer(lambda block: block.astype(np.float64))
     scaler = StandardScaler() if options.scale == "standard" else "passthrough"
+    drop = "first" if options.encode == "reference" else None
     transformer = ColumnTransformer(
         [
             ("numbers", make_pipeline(floats, imputer, scaler), positions[np.ndarray]),
-            ("texts", OneHotEncoder(handle_unknown="ignore"), positions[Texts]),
+            ("texts", OneHotEncoder(handle_unknown="ignore", drop=drop), positions[Texts]),
         ],
         sparse_threshold=0.0,
     )
@@ -93,12 +94,14 @@ def scikit_learn_on(table: dict[str, list[Any]], options: Preprocessing) -> NDAr
     tables(),
     st.sampled_from(["median", "mean", "zero"]),
     st.sampled_from(["none", "standard"]),
+    st.sampled_from(["one-hot", "reference"]),
 )
 def test_matrix_is_what_scikit_learn_makes(
-    table: dict[str, list[Any]], impute: Any, scale: Any
+    table: dict[str, list[Any]], impute: Any, scale: Any, encode: Any
 ) -> None:
     """Filled, standardised and one-hot encoded, the numbers are those of its transformers."""
-    options, columns = Preprocessing(impute=impute, scale=scale), columns_of(table)
+    options = Preprocessing(impute=impute, scale=scale, encode=encode)
+    columns = columns_of(table)
 
     matrix = dense(learn(columns, options).transform(columns))
 
@@ -170,6 +173,22 @@ def test_texts_have_a_column_for_each_category_and_for_the_missing() -> None:
         [1, 0, 1, 0],
         [2, 0, 0, 1],
         [3, 1, 0, 0],
+    ]
+
+
+def test_reference_has_no_column() -> None:
+    """The first category of a text is what the others are compared with."""
+    columns: dict[str, Column] = {"n": numbers(1, 2, 3, 4), "t": texts("b", "a", None, "c")}
+
+    prepared = learn(columns, Preprocessing(encode="reference"))
+
+    assert prepared.names == ["n", "t=b", "t=c", "t="]
+    assert [each.reference for each in prepared.features] == [UNSET, "a"]
+    assert dense(prepared.transform(columns)).tolist() == [
+        [1.0, 1.0, 0.0, 0.0],
+        [2.0, 0.0, 0.0, 0.0],
+        [3.0, 0.0, 0.0, 1.0],
+        [4.0, 0.0, 1.0, 0.0],
     ]
 
 

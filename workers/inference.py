@@ -162,7 +162,8 @@ def _rank_warning(dependent: list[str]) -> FitWarning:
     return FitWarning(
         code="rank-deficient",
         detail=f"Columns are constant or follow from others: {named}{more}. Without a penalty "
-        "their coefficients are arbitrary, and inference is left out; leave these columns out.",
+        "their coefficients are arbitrary, and inference is left out; leave these columns out, or "
+        "of a text's one column: preprocessing.encode reference does.",
     )
 
 
