@@ -68,7 +68,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1000, description="Trainings that one worker runs side by side.")
     ] = 2
     poll_delay_s: Annotated[
-        float, Meta(gt=0, description="How often a worker looks for new trainings.")
+        float,
+        Meta(
+            gt=0,
+            description="How often a worker looks for new trainings under arq's own command "
+            "line; `python -m workers` is told of them.",
+        ),
     ] = 0.01
     lease_s: Annotated[
         float, Meta(gt=0, description="Silence after which a worker counts as lost.")

@@ -1,16 +1,20 @@
-"""arq's worker, made to outlive a store that goes away.
+"""arq's worker, made to outlive a store that goes away, and to wait for a bell.
 
 arq's own exits at the first error of the store; its command line does so still
-and leaves the next start to its supervisor.
+and leaves the next start to its supervisor. It also asks for new entries by the
+clock, where this one is told.
 """
 
 import asyncio
 import contextlib
 import logging
 import signal
+from typing import Any
 
 from arq.worker import Worker
 from redis.exceptions import RedisError
+
+from workers.bell import Bell
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +24,20 @@ _PAUSE_S = 0.5
 class PatientWorker(Worker):
     """A worker that goes on polling when the store is back."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._bell = Bell()
+
     async def main(self) -> None:
         """Wait for the store, then work until the worker is stopped."""
         while not await self._reaches_store():  # noqa: ASYNC110  # another process's event
             await asyncio.sleep(_PAUSE_S)
-        await super().main()
+        listening = asyncio.create_task(self._bell.listen(self.pool))
+        try:
+            await super().main()
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
 
     async def close(self) -> None:
         """Stop what the worker started, whether the store is there or not."""
@@ -56,6 +69,13 @@ class PatientWorker(Worker):
         except (RedisError, OSError) as error:
             logger.warning("the worker waits for its store: %s", type(error).__name__)
             await asyncio.sleep(_PAUSE_S)
+        else:
+            await self._bell.wait()
+
+    def _release_sem_dec_counter_on_complete(self) -> None:
+        super()._release_sem_dec_counter_on_complete()
+        # There may be an entry that waits for the slot.
+        self._bell.ring()
 
     async def _reaches_store(self) -> bool:
         with contextlib.suppress(RedisError, OSError):

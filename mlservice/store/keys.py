@@ -20,6 +20,7 @@
 ``mls:sequence``                 string   counter of models
 ``mls:workers``                  zset     workers, by when they were last seen
 ``mls:changes``                  channel  ids of models that changed
+``mls:queued``                   channel  entries that were put into the queue
 ``arq:…``                                 arq's own: queue, job, in-progress, retry
 ===============================  =======  ============================================
 
@@ -28,6 +29,7 @@ Times are milliseconds of the server's clock.
 
 WORKERS = "mls:workers"
 CHANGES = "mls:changes"
+QUEUED = "mls:queued"
 
 # Whose models they are while the service asks for no keys.
 ANONYMOUS = "anonymous"

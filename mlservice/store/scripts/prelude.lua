@@ -31,6 +31,7 @@ local function enqueue(queue, entry, payload)
   redis.call('DEL', 'arq:in-progress:' .. entry, 'arq:retry:' .. entry)
   -- 30 s in the past: arq compares with the worker's own clock, which may be behind.
   redis.call('ZADD', queue, now() - 30000, entry)
+  redis.call('PUBLISH', 'mls:queued', entry)
 end
 
 local function dequeue(queue, entry)
