@@ -13,7 +13,7 @@ from mlservice.address import url_of
 from mlservice.cache import CACHE, ModelCache
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.routes import add_routes
-from mlservice.server import Runner
+from mlservice.server import Runner, allow_connections
 from mlservice.settings import Settings
 from mlservice.store import Changes, Link, Tenants, Trainings, keep_swept, open_redis
 from mlservice.store.keys import ANONYMOUS
@@ -58,13 +58,15 @@ async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Even
     """Serve on a socket until `stop` is set, then let requests under way finish."""
     # Two BLAS threads take longer for a table than one, and hold up other requests.
     threadpool_limits(1)
-    runner = Runner(
-        create_app(settings), access_log=None, shutdown_timeout=settings.shutdown_timeout_s
-    )
+    allow_connections(settings)
+    runner = Runner(create_app(settings))
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()
         logger.info("listening at %s", url_of(listening))
         await stop.wait()
+        # Whoever sends requests here learns it from readiness first.
+        runner.app[VITALS].draining = True
+        await asyncio.sleep(settings.drain_delay_s)
     finally:
         await runner.cleanup()

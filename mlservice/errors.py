@@ -208,6 +208,16 @@ class DryRunTooLarge(ClientProblem):
     slug, title, status = "dry-run-too-large", "The body is too large for a dry run", 413
 
 
+class RequestTooSlow(ClientProblem):
+    """The body did not come in time.
+
+    The connection is closed. The detail names the settings: what must come in a
+    second, and how long a client may lag behind that.
+    """
+
+    slug, title, status = "request-too-slow", "The body came too slowly", 408
+
+
 class UnsupportedMediaType(ClientProblem):
     """The body's `Content-Type` or `Content-Encoding` is not one that this path reads.
 
@@ -376,6 +386,15 @@ class StoreUnavailable(ServerProblem):
     """
 
     slug, title, status = "store-unavailable", "The store is not available", 503
+
+
+class Overloaded(ServerProblem):
+    """The service has as many connections or requests as it takes at a time.
+
+    `Retry-After` says when to try again. Health checks are still answered.
+    """
+
+    slug, title, status = "overloaded", "The service is busy", 503
 
 
 class NumericalFailure(TrainingProblem):

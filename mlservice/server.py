@@ -1,16 +1,34 @@
-"""aiohttp's server, made to answer what is not HTTP as a problem, without an echo."""
+"""aiohttp's server, with limits, and with problems for what is not HTTP.
 
+Each connection and each request beyond the limits is refused before it costs
+anything; health checks have some connections of their own.
+"""
+
+import asyncio
 import logging
+import resource
+import time
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
-from mlservice.answering import REQUEST_ID, answering, new_id, render
-from mlservice.errors import InternalError, MalformedRequest, Problem
-from mlservice.wire import wrong_coding
+from mlservice.answering import REQUEST_ID, Handle, answering, new_id, render
+from mlservice.errors import InternalError, MalformedRequest, Overloaded, Problem, RequestTooSlow
+from mlservice.settings import Settings
+from mlservice.slowness import SlowReaders
+from mlservice.wire import SETTINGS, wrong_coding
 
 logger = logging.getLogger(__name__)
+
+# Connections for health checks while all others are taken.
+_RESERVE = 32
+# The store's connections, logs, sockets.
+_OTHER_FILES = 256
+# For a client to read its answer before its body is read; aiohttp's 10 s are those of a bomb.
+_LINGERING_S = 1.0
+_BUSY = {"Retry-After": "1", "Connection": "close"}
 
 
 class _Protocol(RequestHandler):
@@ -39,19 +57,108 @@ class _Protocol(RequestHandler):
         response.force_close()
         return response
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, or end it at once when there are far too many."""
+        super().connection_made(transport)
+        server: _Server = self._manager  # type: ignore[assignment]  # it made this
+        if len(server.connections) > server.settings.max_connections + _RESERVE:
+            self.force_close()
+            return
+        self._loop.call_later(server.settings.header_timeout_s, self._end_if_silent)
+
+    def _end_if_silent(self) -> None:
+        """Close a connection that has not sent one whole head."""
+        if self._request_count == 0:
+            self.force_close()
+
 
 class _Server(web.Server):
-    """aiohttp's server with connections of the kind above."""
+    """aiohttp's server with connections of the kind above, and no more than it can serve."""
+
+    def __init__(self, settings: Settings, handle: Handle, **options: Any) -> None:
+        super().__init__(answering(self._admitted(handle)), **options)
+        self.settings = settings
+        self.in_flight = 0
+        self._watching: asyncio.Task[None] | None = None
 
     def __call__(self) -> RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    def _admitted(self, handle: Handle) -> Handle:
+        async def admit(request: web.Request) -> web.StreamResponse:
+            if self._is_full() and not request.path.startswith("/health/"):
+                # The connection ends with this answer.
+                request.protocol.close()
+                raise Overloaded("The service must be less busy to take this.", headers=_BUSY)
+            self.in_flight += 1
+            try:
+                return await handle(request)
+            except RequestTooSlow:
+                request.protocol.close()
+                raise
+            finally:
+                self.in_flight -= 1
+
+        return admit
+
+    def _is_full(self) -> bool:
+        settings = self.settings
+        return (
+            self.in_flight >= settings.max_requests
+            or len(self.connections) > settings.max_connections
+        )
+
+    def watch(self) -> None:
+        """End connections whose clients do not take their answers, from now on."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        patience_s = self.settings.slow_client_s
+        slow = SlowReaders(patience_s, self.settings.slow_client_bytes_per_s)
+        while True:
+            await asyncio.sleep(patience_s / 10)
+            transports = (each.transport for each in self.connections)
+            open_ones = [each for each in transports if each is not None]
+            for transport in slow.look(open_ones, time.monotonic()):
+                logger.info("a client that does not read was left")
+                transport.abort()
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # aiohttp's
+        """Let requests under way finish."""
+        if self._watching:
+            self._watching.cancel()
+        await super().shutdown(timeout)
 
 
 class Runner(web.AppRunner):
     """aiohttp's runner with a server of the kind above."""
 
+    def __init__(self, app: web.Application, **options: Any) -> None:
+        self._settings = app[SETTINGS]
+        own = {
+            "access_log": None,
+            "keepalive_timeout": self._settings.keepalive_timeout_s,
+            "lingering_time": _LINGERING_S,
+            "shutdown_timeout": self._settings.shutdown_timeout_s,
+        }
+        super().__init__(app, **own | options)
+
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         options = made._kwargs  # noqa: SLF001  # aiohttp gives them no public name
-        handle = answering(made.request_handler)
-        return _Server(handle, request_factory=made.request_factory, **options)
+        server = _Server(
+            self._settings, made.request_handler, request_factory=made.request_factory, **options
+        )
+        server.watch()
+        return server
+
+
+def allow_connections(settings: Settings) -> None:
+    """Raise this process's limit of open files to what its connections need, if it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.max_connections + _RESERVE + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        logger.warning("%d open files are needed for all connections, %d may be", needed, hard)
+        needed = hard
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -57,6 +57,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store_timeout_s: Annotated[
         float, Meta(gt=0, description="Longest wait for one answer of the store.")
     ] = 2.5
+    max_connections: Annotated[
+        int, Meta(ge=1, description="Most connections of clients to one process.")
+    ] = 8192
+    max_requests: Annotated[
+        int, Meta(ge=1, description="Most requests under way in one process.")
+    ] = 2048
+    header_timeout_s: Annotated[
+        float, Meta(gt=0, description="Time for a new connection to send its first request's head.")
+    ] = 15.0
+    keepalive_timeout_s: Annotated[
+        float,
+        Meta(gt=0, description="Time that a connection stays open between two requests."),
+    ] = 75.0
+    slow_client_s: Annotated[
+        float, Meta(gt=0, description="Time that a client may lag behind the rate below.")
+    ] = 30.0
+    slow_client_bytes_per_s: Annotated[
+        int, Meta(ge=1, description="Rate at which clients must send bodies and take answers.")
+    ] = 16384
+    drain_delay_s: Annotated[
+        float,
+        Meta(ge=0, description="Time between a stop, told by readiness, and the last connection."),
+    ] = 0.0
     shutdown_timeout_s: Annotated[
         float, Meta(gt=0, description="Time that requests under way get at a stop.")
     ] = 30.0

@@ -10,6 +10,7 @@ from aiohttp import web
 from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.reply import JSON_TYPE, Reply
 from mlservice.settings import Settings, variable
+from mlservice.slowness import paced
 from mlservice.store import PIECE_BYTES, Changes, Tenant, Trainings
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -112,12 +113,14 @@ async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes
     ------
     BodyTooLarge
         As soon as the body is known to be larger.
+    RequestTooSlow
+        If it does not come.
     """
     most: int = getattr(request.app[SETTINGS], setting)
     if (request.content_length or 0) > most:
         raise _too_large(most, setting, f"{request.content_length}")
     piece, size = bytearray(), 0
-    async for chunk in request.content.iter_any():
+    async for chunk in paced(request.content, request.app[SETTINGS]):
         size += len(chunk)
         if size > most:
             raise _too_large(most, setting, "more")

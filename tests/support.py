@@ -49,7 +49,7 @@ class Server(TestServer):
     """A test server that serves as the real one does, parser errors included."""
 
     async def _make_runner(self, **kwargs: Any) -> Runner:
-        return Runner(self.app, access_log=None, **kwargs)
+        return Runner(self.app, **kwargs)
 
 
 def make_model(

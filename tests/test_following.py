@@ -182,6 +182,19 @@ async def test_a_stream_ends_with_its_model_or_its_process(
     assert [data["state"] for _, _, data in events] == ["queued"]
 
 
+async def test_a_stream_that_a_stop_ends_tells_when_to_come_back(
+    client: Client, app: web.Application
+) -> None:
+    """Its last line is the time after which an EventSource connects again."""
+    model_id = await create(client, make_request())
+    response = await client.get(f"/models/{model_id}/events")
+    await _first_line(response)
+
+    await app.shutdown()
+
+    assert (await asyncio.wait_for(response.read(), 3)).endswith(b"retry: 1000\r\n\r\n")
+
+
 async def test_a_stream_names_its_request(client: Client) -> None:
     """Headers of a stream have the request's id and forbid caching, for HEAD too."""
     model_id = await create(client, make_request())

@@ -122,7 +122,7 @@ async def test_another_media_type_is_refused_with_those_that_are_read(client: Cl
     taken = await client.post("/models", data=body, skip_auto_headers=["Content-Type"])
 
     assert refused.status == 415
-    assert refused.headers["Accept-Post"] == ", ".join(MEDIA_TYPES)
+    assert set(refused.headers["Accept-Post"].split(", ")) >= set(MEDIA_TYPES)
     assert (await refused.json())["type"] == "/problems/unsupported-media-type"
     assert taken.status == 202
 

@@ -73,7 +73,8 @@ async def start(settings: Settings, listening: socket.socket, stack: AsyncExitSt
     await worker.start()
     stack.push_async_callback(worker.stop, _WORKER_STOP_S)
     await api.start()
-    stack.push_async_callback(api.stop, settings.shutdown_timeout_s + _WORKER_STOP_S)
+    drain_s = settings.drain_delay_s + settings.shutdown_timeout_s
+    stack.push_async_callback(api.stop, drain_s + _WORKER_STOP_S)
     return Stack(url=url_of(listening), store_url=store_url, data_dir=folder)
 
 

@@ -16,6 +16,7 @@ from mlservice.wire import CHANGES, caller, named_model
 
 PING_S = 15
 SEND_TIMEOUT_S = 30
+RECONNECT_MS = 1000
 
 _event_id = re.compile(r"([0-9]{1,18})-[0-9]{1,18}").fullmatch
 
@@ -53,6 +54,9 @@ async def _send(
 ) -> None:
     async for event in _events(request, model_id, after):
         await response.send(event.data.decode(), id=event.id, event=event.kind)
+    if request.app[CHANGES].is_closed:
+        # Another process, or this one's successor, has the rest.
+        await response.write(f"retry: {RECONNECT_MS}\r\n\r\n".encode())
 
 
 async def _events(request: web.Request, model_id: str, after: str) -> AsyncIterator[Event]:
