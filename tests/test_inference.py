@@ -228,6 +228,24 @@ def test_standardised_columns_are_told_in_the_units_of_the_input() -> None:
         assert found == pytest.approx(msgspec.structs.astuple(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-3, 1e100])
+def test_standard_errors_are_in_the_units_of_the_column(scale: float) -> None:
+    """A column in other units has the same z, also where its squares leave float64."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=80)
+    y = (x + generator.normal(size=80) > 0).astype(int)
+    fitted = sm.Logit(y, sm.add_constant(x)).fit(disp=False)
+    beta = np.array([[0, 0], [fitted.params[0], fitted.params[1] / scale]])
+    X = np.column_stack([np.ones(80), x * scale])
+
+    found, _ = infer_from(Design(X=X, y=y, columns=["intercept", "x"], names=["0", "1"], beta=beta))
+
+    assert found is not None
+    estimate = found.estimates["1"]["x"]
+    assert estimate.z == pytest.approx(fitted.tvalues[1], rel=1e-6)
+    assert estimate.std_error * scale == pytest.approx(fitted.bse[1], rel=1e-6)
+
+
 @pytest.mark.parametrize(("slope", "said"), [(1.0, ["separation"]), (-1.0, [])])
 def test_large_table_separated_in_all_rows_is_noticed(slope: float, said: list[str]) -> None:
     """Beyond the size of a linear programme, a fit that is right in each row is separated."""

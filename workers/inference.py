@@ -141,10 +141,10 @@ def infer_from(design: Design) -> tuple[Inference | None, list[FitWarning]]:
     if _is_separated(design):
         return None, [_SEPARATED]
     log_P = log_softmax(design.X @ design.beta.T, axis=1)
-    covariance = _covariance(design, np.exp(log_P))
-    if covariance is None:
+    errors = _errors(design, np.exp(log_P))
+    if errors is None:
         return None, [_SEPARATED]
-    estimates = _estimates(design, np.sqrt(covariance.diagonal()))
+    estimates = _estimates(design, errors)
     return Inference(estimates=estimates, likelihood=_likelihood(design, log_P)), []
 
 
@@ -169,10 +169,11 @@ def _rank_warning(dependent: list[str]) -> FitWarning:
 
 def _dependent(design: Design) -> list[str]:
     """Return columns that are combinations of others."""
-    norms = np.linalg.norm(design.X, axis=0)
     if len(design.X) < len(design.columns):
         return design.columns[len(design.X) :]
-    scaled = design.X / np.where(norms > 0, norms, 1)
+    scaled = design.X / _largest(design.X)
+    norms = np.linalg.norm(scaled, axis=0)
+    scaled /= np.where(norms > 0, norms, 1)
     R, order = qr(np.linalg.qr(scaled, "r"), mode="r", pivoting=True)
     small = np.abs(R.diagonal()) < _RANK * max(abs(R[0, 0]), 1)
     return [design.columns[position] for position in order[small]]
@@ -184,7 +185,7 @@ def _is_separated(design: Design) -> bool:
     k = len(design.names)
     if n * (k - 1) * (k - 1) * d > MOST_PROGRAMME:
         return bool(((design.X @ design.beta.T).argmax(axis=1) == design.y).all())
-    scaled = design.X / np.abs(design.X).max(axis=0)
+    scaled = design.X / _largest(design.X)
     rows = np.arange(n)
     margins = []
     for other in range(k):
@@ -204,14 +205,25 @@ def _is_separated(design: Design) -> bool:
     return bool(found.status == 0 and -found.fun > 1e-6)
 
 
-def _covariance(design: Design, P: Matrix) -> Matrix | None:
-    """Return the inverse of the observed information, None where it has none."""
+def _largest(X: Matrix) -> Matrix:
+    """Return each column's largest magnitude; squares of columns divided by it are in range."""
+    largest: Matrix = np.abs(X).max(axis=0)
+    return np.where(largest > 0, largest, 1.0)
+
+
+def _errors(design: Design, P: Matrix) -> Matrix | None:
+    """Return the standard errors: the root of the inverse information's diagonal.
+
+    None where the information has no inverse.
+    """
     k, d = design.beta.shape
+    largest = _largest(design.X)
+    X = design.X / largest
     information = np.empty((k - 1, d, k - 1, d))
     for one in range(1, k):
         for other in range(1, one + 1):
             weight = P[:, one] * ((one == other) - P[:, other])
-            block = design.X.T @ (design.X * weight[:, None])
+            block = X.T @ (X * weight[:, None])
             information[one - 1, :, other - 1] = block
             information[other - 1, :, one - 1] = block.T
     flat = information.reshape((k - 1) * d, -1)
@@ -219,11 +231,12 @@ def _covariance(design: Design, P: Matrix) -> Matrix | None:
     if not (scale > 0).all():
         return None
     try:
-        inverse = np.linalg.inv(flat / np.outer(scale, scale)) / np.outer(scale, scale)
+        variances = np.linalg.inv(flat / np.outer(scale, scale)).diagonal()
     except np.linalg.LinAlgError:
         return None
-    usable = np.isfinite(inverse).all() and (inverse.diagonal() > 0).all()
-    return inverse if usable else None
+    if not (variances > 0).all():
+        return None
+    return np.sqrt(variances) / scale / np.tile(largest, k - 1)
 
 
 def _estimates(design: Design, errors: Matrix) -> dict[str, dict[str, Estimate]]:
