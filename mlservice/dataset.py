@@ -18,6 +18,7 @@ from mlservice.errors import Fault, InvalidTable, SingleClass
 from mlservice.kinds import check_name, read_column
 from mlservice.labels import cells, read_labels
 from mlservice.limits import check_categories, check_columns, check_model, check_size
+from mlservice.model import Model
 from mlservice.params import resolve
 from mlservice.points import Plan, plan
 from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts, learn
@@ -67,6 +68,8 @@ class Dataset:
         Name of the column of weights.
     search : Plan, optional
         Parameters to choose from; `params` are those of its first point until then.
+    parent : Model, optional
+        Whose coefficients the fit of all samples starts from.
     """
 
     columns: Columns
@@ -82,13 +85,19 @@ class Dataset:
     sample_weight: NDArray[np.float64] | None = None
     weighted_by: str | None = None
     search: Plan | None = None
+    parent: Model | None = None
 
     def take(self, rows: NDArray[np.intp]) -> "Dataset":
-        """Return what is fitted on some of the samples; its preparation knows no others."""
+        """Return what is fitted on some of the samples; its preparation knows no others.
+
+        It has no parent, which may know the others.
+        """
         preparation = learn(self.columns, self.preprocessing, rows)
         X = self.prepared(preparation, rows)
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return replace(self, preparation=preparation, X=X, y=self.y[rows], sample_weight=weight)
+        return replace(
+            self, preparation=preparation, X=X, y=self.y[rows], sample_weight=weight, parent=None
+        )
 
     def prepared(self, preparation: Preparation, rows: NDArray[np.intp]) -> Matrix:
         """Prepare some of the samples by what was learnt, from these or others."""
@@ -208,10 +217,10 @@ def _params(
     limits: Settings,
 ) -> tuple[dict[str, Any], Plan | None]:
     """Return the estimator's parameters, of a search those of its first point."""
-    if request.search is None:
-        return resolve(request.params, list(classes), shape=shape), None
-    search = plan(request.search, request.params, classes, splits, shape=shape, limits=limits)
-    return search.params[0], search
+    if request.search is not None:
+        search = plan(request.search, request.params, classes, splits, shape=shape, limits=limits)
+        return search.params[0], search
+    return resolve(request.params, list(classes), shape=shape), None
 
 
 def _learn(columns: Columns, options: Preprocessing, limits: Settings) -> Preparation:

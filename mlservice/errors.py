@@ -275,6 +275,16 @@ class InvalidSearch(ClientProblem):
     slug, title, status = "invalid-search", "The search is wrong", 422
 
 
+class InvalidWarmStart(ClientProblem):
+    """The fit cannot start from the model that `warm_start_from` names.
+
+    That model has other features, categories or classes, the solver is liblinear, or a
+    large body has the member that must stand in the query then.
+    """
+
+    slug, title, status = "invalid-warm-start", "The fit cannot start from that model", 422
+
+
 class SingleClass(ClientProblem):
     """The target column holds one class only, and a classifier needs two."""
 

@@ -1,11 +1,13 @@
 """What was sent to be trained on: a media type, options and bytes, and what they mean.
 
 A worker gets it as the store has it: a header, which is one msgpack map of
-`media_type` and `options`, and the body behind it. What has no header is JSON.
+`media_type` and `options`, and the body behind it. What has no header is JSON. With a
+parent the map has its id as `parent`, and as `parent_bytes` the size of its stored form,
+which stands between header and body.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -21,6 +23,7 @@ from mlservice.errors import (
     UnsupportedMediaType,
 )
 from mlservice.multipart import Part, read_parts
+from mlservice.parent import MEMBER, Parent, invalid, open_parent
 from mlservice.query import read_options
 from mlservice.schemas import Description, TrainingRequest, check_members, read_training
 from mlservice.settings import Settings
@@ -57,17 +60,24 @@ class Sent:
         Options of the training by their dotted names, where the body has none.
     body : bytes
         Decoded of its content coding.
+    parent : Parent, optional
+        The model that the fit starts from.
     """
 
     media_type: str = JSON
     options: Options = ()
     body: bytes | bytearray
+    parent: Parent | None = None
 
     def header(self) -> bytes:
-        """Return what stands before the body in the store; JSON needs nothing."""
-        if self.media_type == JSON and not _has_header(self.body):
+        """Return what stands before the body in the store; JSON alone needs nothing."""
+        if self.media_type == JSON and not (self.parent or _has_header(self.body)):
             return b""
-        return msgpack.packb({"media_type": self.media_type, "options": self.options})
+        header: dict[str, Any] = {"media_type": self.media_type, "options": self.options}
+        if not self.parent:
+            return msgpack.packb(header)
+        header |= {"parent": self.parent.id, "parent_bytes": len(self.parent.file)}
+        return msgpack.packb(header) + self.parent.file
 
 
 def unwrap(stored: bytes | bytearray) -> Sent:
@@ -80,7 +90,12 @@ def unwrap(stored: bytes | bytearray) -> Sent:
     # A bytearray moves its start instead of its bytes.
     body = stored if isinstance(stored, bytearray) else bytearray(stored)
     del body[: unpacker.tell()]
-    return Sent(body=body, **header)
+    parent = None
+    if "parent" in header:
+        size = header.pop("parent_bytes")
+        parent = Parent(id=header.pop("parent"), file=body[:size])
+        del body[:size]
+    return Sent(body=body, parent=parent, **header)
 
 
 def _has_header(stored: bytes | bytearray) -> bool:
@@ -105,13 +120,31 @@ def check(sent: Sent, limits: Settings) -> tuple[TrainingRequest, Dataset]:
         raise
 
 
-def check_early(sent: Sent, limits: Settings) -> tuple[str | None, Description]:
+def with_parent(sent: Sent, request: TrainingRequest, dataset: Dataset) -> Dataset:
+    """Return the dataset of a fit that starts from the model that was sent with it, if any.
+
+    Raises
+    ------
+    InvalidWarmStart
+        If that model does not agree with the table, or is named where nobody looks.
+    """
+    if sent.parent:
+        params = dataset.search.params if dataset.search else [dataset.params]
+        solvers = {each["solver"] for each in params}
+        parent = open_parent(sent.parent, dataset.features, dataset.classes, solvers)
+        return replace(dataset, parent=parent)
+    if request.warm_start_from is None:
+        return dataset
+    raise invalid(f"{MEMBER} must stand in the query if the body has 1 MiB or more, it does not.")
+
+
+def check_early(sent: Sent, limits: Settings) -> tuple[TrainingRequest, Description]:
     """Refuse what can be told to be wrong before a worker reads it.
 
     Returns
     -------
-    name : str or None
-        The model's name, as far as it is known.
+    request : TrainingRequest
+        The options, as far as they are known.
     description : Description
         What is known of the model.
 
@@ -123,9 +156,9 @@ def check_early(sent: Sent, limits: Settings) -> tuple[str | None, Description]:
     if sent.media_type == FORM:
         sent = _open_form(sent)
     if sent.media_type in _LATE:
-        return check_options(sent).name, Description()
+        return check_options(sent), Description()
     request, dataset = check(sent, limits)
-    return request.name, dataset.describe()
+    return request, dataset.describe()
 
 
 def _with_line(fault: Fault, line_of: Callable[[int], int]) -> Fault:
@@ -226,7 +259,7 @@ def _open_form(sent: Sent) -> Sent:
     # In place: the file may be nearly all of the body.
     del body[file.stop :]
     del body[: file.start]
-    return Sent(media_type=media_type, options=[*sent.options, *fields], body=body)
+    return replace(sent, media_type=media_type, options=[*sent.options, *fields], body=body)
 
 
 def _field(body: bytes | bytearray, part: Part) -> str:

@@ -63,6 +63,10 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     preprocessing: Preprocessing = Preprocessing()
     evaluation: Evaluation = Evaluation()
     search: Search | None = None
+    warm_start_from: Annotated[
+        str | None,
+        Meta(description="A ready model, by id or alias, whose coefficients the fit starts from."),
+    ] = None
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

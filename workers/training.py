@@ -18,9 +18,10 @@ from mlservice import __version__, coefficients
 from mlservice.catalogue import Solver
 from mlservice.dataset import Dataset
 from mlservice.errors import NumericalFailure
-from mlservice.intake import check, unwrap
+from mlservice.intake import check, unwrap, with_parent
 from mlservice.model import Model
 from mlservice.params import why
+from mlservice.parent import start
 from mlservice.preparation import Preparation
 from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Description, FitWarning, SolverChoice, label_name
@@ -68,12 +69,13 @@ def train(stored: bytes | bytearray, limits: Settings, tell: Tell = nobody) -> T
     """
     sent = unwrap(stored)
     request, dataset = check(sent, limits)
+    dataset = with_parent(sent, request, dataset)
     if isinstance(sent.body, bytearray):
         # The caller still holds it, and the fit needs the memory.
         sent.body.clear()
     dataset, searched, said = _searched(dataset, limits, tell)
     kept, told, found = _fit_and_measure(dataset, tell)
-    model = _model(dataset, kept)
+    model = _model(dataset, kept, sent.parent.id if sent.parent else None)
     found["search"] = searched
     described = msgspec.structs.replace(_describe(dataset, model, [*said, *told]), **found)
     return Trained(model=model, description=described, name=request.name)
@@ -102,7 +104,9 @@ def _fit_and_measure(
 ) -> tuple[Fitted, list[FitWarning], dict[str, Any]]:
     """Return the model that is kept, warnings, and the description's members about its worth."""
     part, refit = dataset.splits.hold_out(), dataset.splits.evaluation.refit
-    taken = dataset if part is None or refit else dataset.take(part[0])
+    taken = dataset
+    if part is not None and not refit:
+        taken = replace(dataset.take(part[0]), parent=dataset.parent)
     estimator, told = fit(taken, tell)
     tell("evaluating")
     rows = None if part is None or refit else part[0]
@@ -170,6 +174,9 @@ def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list
         raise NumericalFailure(_NOT_FINITE)
     codes = {label_name(label): code for code, label in enumerate(dataset.classes)}
     unfitted = estimator(dataset.params, codes)
+    if dataset.parent:
+        unfitted.warm_start = True
+        unfitted.coef_, unfitted.intercept_ = start(dataset.parent, dataset.preparation)
     follow(unfitted, tell, dataset.X.size * len(dataset.classes))
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -223,7 +230,7 @@ def _not_converged(fitted: LogisticRegression) -> FitWarning:
     )
 
 
-def _model(dataset: Dataset, kept: Fitted) -> Model:
+def _model(dataset: Dataset, kept: Fitted, parent: str | None) -> Model:
     fitted = kept.estimator
     return Model(
         features=kept.preparation.features,
@@ -233,7 +240,7 @@ def _model(dataset: Dataset, kept: Fitted) -> Model:
         intercept=np.broadcast_to(fitted.intercept_, fitted.coef_.shape[:1]).copy(),
         n_iter=tuple(int(each) for each in fitted.n_iter_),
         params=dataset.params | {"solver": fitted.solver},
-        provenance=_provenance(dataset),
+        provenance=_provenance(dataset) | {"parent": parent},
         profile=kept.profile,
     )
 

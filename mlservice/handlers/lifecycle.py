@@ -2,10 +2,12 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
 from mlservice import model
 from mlservice.cache import CACHE
@@ -13,13 +15,16 @@ from mlservice.errors import (
     DryRunTooLarge,
     Fault,
     InvalidParameter,
+    ModelNotFound,
+    ModelNotReady,
     UnsupportedMediaType,
 )
 from mlservice.idempotency import read_once
 from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
+from mlservice.parent import MEMBER, Parent, open_parent, unusable
 from mlservice.points import count_fits
 from mlservice.query import read_query
-from mlservice.schemas import Description, DryRun
+from mlservice.schemas import Description, DryRun, TrainingRequest
 from mlservice.store import PIECE_BYTES, Record
 from mlservice.wire import (
     CHANGES,
@@ -45,15 +50,19 @@ async def train(request: web.Request) -> web.Response:
     once = read_once(request)
     pieces = read_pieces(request, "training_body_bytes")
     sent = _sent(request, await anext(pieces, b""))
-    name, description = None, Description()
+    asked, description = None, Description()
     if len(sent.body) < PIECE_BYTES:
         # Of 1 MiB this takes 20 to 35 ms, which other requests need not wait for.
-        name, description = await asyncio.to_thread(check_early, sent, request.app[SETTINGS])
+        asked, description = await asyncio.to_thread(check_early, sent, request.app[SETTINGS])
+    name = asked.name if asked else None
+    sent, description = await _with_parent(request, sent, asked, description)
     if _is_dry(request):
         return _tell(sent, name, description)
     # A larger body is checked by its worker: parsing it here would stall other requests.
     once.add(sent.body)
-    await models.append(model_id, sent.header() + sent.body)
+    head = sent.header() + sent.body
+    for begin in range(0, len(head), PIECE_BYTES):
+        await models.append(model_id, head[begin : begin + PIECE_BYTES])
     async for piece in pieces:
         once.add(piece)
         await models.append(model_id, piece)
@@ -65,6 +74,44 @@ async def train(request: web.Request) -> web.Response:
     )
     replayed = {} if record.id == model_id else {"Idempotency-Replayed": "true"}
     return await _created(request, record, replayed)
+
+
+async def _with_parent(
+    request: web.Request, sent: Sent, asked: TrainingRequest | None, description: Description
+) -> tuple[Sent, Description]:
+    """Add the model that the fit starts from, as it is now: it may be gone when the fit begins."""
+    name = _parent_name(request, asked)
+    if name is None:
+        return sent, description
+    try:
+        model_id = await caller(request).aliases.resolve(name)
+        parent = Parent(id=model_id, file=await caller(request).models.load(model_id))
+    except (ModelNotFound, ModelNotReady) as problem:
+        raise unusable(problem) from problem
+    features, classes = description.features, description.classes
+    if features is not None and classes is not None:
+        await asyncio.to_thread(open_parent, parent, features, classes, _solvers(description))
+    described = msgspec.structs.replace(description, provenance={"parent": model_id})
+    return replace(sent, parent=parent), described
+
+
+def _solvers(description: Description) -> set[str]:
+    """Return the solvers that may make the fit, as far as they were named."""
+    asked = description.search.asked.solver if description.search else UNSET
+    named = set() if asked is UNSET else set(asked)
+    return named | {(description.params or {}).get("solver", "")}
+
+
+def _parent_name(request: web.Request, asked: TrainingRequest | None) -> str | None:
+    """Return what `warm_start_from` says, in the query whatever the body is, or in the body."""
+    named = {asked.warm_start_from} if asked and asked.warm_start_from is not None else set()
+    if MEMBER in request.rel_url.raw_query_string:
+        query = read_query(request.rel_url.raw_query_string)
+        named |= {text for name, text in query if name == MEMBER}
+    if len(named) > 1:
+        detail = f"{MEMBER} must name one model, it names {len(named)}."
+        raise InvalidParameter(detail, errors=[Fault(parameter=MEMBER, detail=detail)])
+    return next(iter(named), None)
 
 
 def _is_dry(request: web.Request) -> bool:
