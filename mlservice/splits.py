@@ -7,6 +7,7 @@ them to check them, a worker to fit on them.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -69,6 +70,11 @@ class Splits:
 
     def hold_out(self) -> Part | None:
         """Return the rows to fit on and those to measure on, if any are held out."""
+        return self._held_out
+
+    @cached_property
+    def _held_out(self) -> Part | None:
+        # Kept: the check makes the parts that the fit needs, which takes scikit-learn 1 ms.
         size = self.evaluation.test_size
         if not size:
             return None
