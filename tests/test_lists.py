@@ -75,3 +75,14 @@ async def test_a_page_is_filled_as_far_as_one_request_looks(
 
     assert page["models"] == []
     assert page["next"]
+
+
+async def test_a_list_reads_no_description(client: Client, redis: Any) -> None:
+    """A page of models takes the same time however large their documents are."""
+    model_id = await create(client, make_request(name="iris"))
+    expected: Any = await get(client, f"/models/{model_id}")
+    redis.hdel(f"mls:model:{model_id}", "description")
+
+    page: Any = await get(client, "/models")
+
+    assert page["models"] == [{name: expected[name] for name in page["models"][0]}]

@@ -25,14 +25,14 @@ class _Page:
 async def list_models(request: web.Request) -> web.Response:
     """List models, newest first."""
     page = _page(request)
-    records, more = await caller(request).models.page(
+    summaries, more = await caller(request).models.page(
         limit=page.limit,
         before=page.cursor,
         state=page.filters.get("state", ""),
         prefix=page.filters.get("name", ""),
     )
     following = None if more is None else str(more)
-    listed = ModelList(models=[record.summary() for record in records], next=following)
+    listed = ModelList(models=summaries, next=following)
     if following is None:
         return respond(listed)
     query = urlencode({"limit": page.limit, **page.filters, "cursor": following})

@@ -1,12 +1,27 @@
 """Which models a page of a list has, found by looking at a bounded number of them."""
 
+from mlservice.schemas import Summary
 from mlservice.store import keys
 from mlservice.store.link import Link
+from mlservice.store.records import SUMMARY_FIELDS, read_summary
 
 SCANNED_AT_ONCE, MOST_SCANS = 500, 10
 
 
-async def find(
+async def page_of(
+    link: Link, tenant: str, *, limit: int, before: int | None, state: str, prefix: str
+) -> tuple[list[Summary], int | None]:
+    """Return a page's models, and where the next page begins.
+
+    The parameters are those of `Models.page`.
+    """
+    ids, more = await _find(link, tenant, limit=limit, before=before, state=state, prefix=prefix)
+    found = await link.read([("HMGET", keys.record(each), *SUMMARY_FIELDS) for each in ids])
+    summaries = (read_summary(*pair) for pair in zip(ids, found, strict=True))
+    return [each for each in summaries if each], more
+
+
+async def _find(
     link: Link, tenant: str, *, limit: int, before: int | None, state: str, prefix: str
 ) -> tuple[list[str], int | None]:
     """Return the ids of a page's models, and where the next page begins.

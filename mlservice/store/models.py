@@ -4,11 +4,12 @@ import hashlib
 import re
 
 from mlservice.errors import BrokenModel, ModelAliased, ModelEnded, ModelNotReady
+from mlservice.schemas import Summary
 from mlservice.settings import Settings
 from mlservice.store import keys
 from mlservice.store.entries import EntryBuilder
 from mlservice.store.link import Link
-from mlservice.store.listing import find
+from mlservice.store.listing import page_of
 from mlservice.store.once import KEPT_MS, NEVER, Once
 from mlservice.store.pieces import stage
 from mlservice.store.records import Record, not_found
@@ -181,7 +182,7 @@ class Models:
         before: int | None = None,
         state: str = "",
         prefix: str = "",
-    ) -> tuple[list[Record], int | None]:
+    ) -> tuple[list[Summary], int | None]:
         """Return the models, newest first, and where the next page begins.
 
         Parameters
@@ -194,10 +195,9 @@ class Models:
             State of the models, and beginning of their names; empty: all. Among
             many others fewer than `limit` may be found: the next page goes on.
         """
-        ids, more = await find(
+        return await page_of(
             self._link, self.tenant, limit=limit, before=before, state=state, prefix=prefix
         )
-        return await self.records(ids), more
 
     async def records(self, ids: list[str]) -> list[Record]:
         """Return the records of those models that there are."""
@@ -266,17 +266,19 @@ class Models:
             If the stored bytes are not those that were written.
         """
         await self._check_own(model_id)
-        stored, pieces = await self._link.read(
+        # Without the description, which may have megabytes.
+        (state, digest), pieces = await self._link.read(
             [
-                ("HGETALL", keys.record(model_id)),
+                ("HMGET", keys.record(model_id), "state", "sha256"),
                 ("LRANGE", keys.artifact(model_id), 0, -1),
             ]
         )
-        record = Record.read(model_id, stored)
-        if record.state != "ready":
-            raise not_ready(record.state)
+        if state is None:
+            raise not_found(model_id)
+        if state != b"ready":
+            raise not_ready(state.decode())
         artifact = b"".join(pieces)
-        if hashlib.sha256(artifact).hexdigest() != record.sha256:
+        if hashlib.sha256(artifact).hexdigest().encode() != digest:
             raise BrokenModel("The stored model must have the digest of its record, it has not.")
         return artifact
 

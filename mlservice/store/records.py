@@ -1,5 +1,6 @@
 """A model's record as it stands in the store, and as the document that clients read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -75,16 +76,8 @@ class Record:
 
     def summary(self) -> Summary:
         """Return what a list tells of the model."""
-        return Summary(
-            id=self.id,
-            name=self.name,
-            state=self.state,
-            created_at=time_of(self.created_ms),
-            started_at=None if self.started_ms is None else time_of(self.started_ms),
-            finished_at=None if self.finished_ms is None else time_of(self.finished_ms),
-            attempts=self.attempt,
-            links=Links(self=f"/models/{self.id}"),
-        )
+        times = (self.created_ms, self.started_ms, self.finished_ms)
+        return _summary(self.id, self.state, self.name, self.attempt, times)
 
     def document(self) -> bytes:
         """Return the model's whole document as JSON."""
@@ -92,6 +85,35 @@ class Record:
         members = msgspec.json.encode(self.summary())[:-1] + b"," + self.description[1:-1]
         members += b',"progress":' + (self.progress or b"null")
         return members + b',"error":' + (self.error or b"null") + b"}"
+
+
+# What `read_summary` takes of a record, whose description may have megabytes.
+SUMMARY_FIELDS = ("state", "name", "attempt", "created", "started", "finished")
+
+
+def read_summary(model_id: str, values: Sequence[bytes | None]) -> Summary | None:
+    """Build what a list tells of a model from the `SUMMARY_FIELDS` of its hash, if there is one."""
+    state, name, attempt, *times = (value and value.decode() for value in values)
+    if not state or not attempt:
+        return None
+    created, started, finished = (int(time) if time else None for time in times)
+    return _summary(model_id, state, name or None, int(attempt), (created, started, finished))
+
+
+def _summary(
+    model_id: str, state: str, name: str | None, attempt: int, times: Sequence[int | None]
+) -> Summary:
+    created, started, finished = (None if time is None else time_of(time) for time in times)
+    return Summary(
+        id=model_id,
+        name=name,
+        state=state,  # type: ignore[arg-type]  # only the scripts write it
+        created_at=created or "",
+        started_at=started,
+        finished_at=finished,
+        attempts=attempt,
+        links=Links(self=f"/models/{model_id}"),
+    )
 
 
 def not_found(model_id: str) -> ModelNotFound:
