@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from mlservice import __version__, logs
+from mlservice import __version__, granting, logs
 from mlservice.address import check_address, listen
 from mlservice.embedded import stack
 from mlservice.errors import BadSetting
@@ -31,6 +31,7 @@ def main() -> None:
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
 @click.option("--data-dir", help="Folder of the private Valkey.")
 @click.option("--redis-url", help="Use this Redis or Valkey, and start none.")
+@click.option("--require-keys", is_flag=True, default=None, help="Ask every client for a key.")
 @click.option("--allow-anonymous", is_flag=True, default=None, help="Listen beyond loopback.")
 @click.option("--api-only", is_flag=True, help="Start the API only: no Valkey, no worker.")
 @click.option("--fd", type=int, hidden=True, help="Serve on this socket, which listens already.")
@@ -113,6 +114,9 @@ def health(url: str | None) -> None:
             click.echo(response.read().decode().strip())
     except (urllib.error.URLError, OSError) as error:
         raise click.ClickException(f"{url} is not ready: {error}.") from error
+
+
+main.add_command(granting.keys)
 
 
 if __name__ == "__main__":

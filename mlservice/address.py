@@ -1,30 +1,80 @@
 """Where the service listens, and who may reach it there."""
 
 import ipaddress
+import re
 import socket
+from urllib.parse import urlsplit
 
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
 
 _BACKLOG = 1024
+_host = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/?#@*\s]+)(:[0-9]*)?").fullmatch
 
 
 def check_address(settings: Settings) -> None:
-    """Refuse to listen to the world without keys.
+    """Refuse to listen to the world without keys, and names that are none.
 
     Raises
     ------
     BadSetting
-        If the host is not loopback and anonymous access was not allowed.
+        If an allowed host or origin cannot be one; or if the host is not loopback,
+        no keys are asked for, and that was not allowed.
     """
-    if not settings.allow_anonymous and not _is_loopback(settings.host):
+    if not (settings.require_keys or settings.allow_anonymous or is_loopback(settings.host)):
         raise BadSetting(
-            f"Anybody who reaches {settings.host} could use the service; "
-            "listen on 127.0.0.1, or allow it with --allow-anonymous."
+            f"Anybody who reaches {settings.host} could use the service; listen on 127.0.0.1, "
+            "or ask for keys with --require-keys, or allow it with --allow-anonymous."
         )
+    allowed_hosts(settings)
+    allowed_origins(settings)
 
 
-def _is_loopback(host: str) -> bool:
+def allowed_hosts(settings: Settings) -> frozenset[str]:
+    """Return the names that requests may have in `Host` beside the service's own.
+
+    Raises
+    ------
+    BadSetting
+        If a member of the setting cannot be one.
+    """
+    hosts = _members(settings.allowed_hosts)
+    for host in hosts:
+        if host_name(host) != host:
+            raise BadSetting(f"MLSERVICE_ALLOWED_HOSTS must be names without port, got {host!r}.")
+    return hosts
+
+
+def host_name(host: str) -> str | None:
+    """Return the name in a `Host`, without its port, if it has one."""
+    found = _host(host.lower())
+    return found[1] if found else None
+
+
+def allowed_origins(settings: Settings) -> frozenset[str]:
+    """Return the origins whose pages may call.
+
+    Raises
+    ------
+    BadSetting
+        If a member of the setting cannot be one.
+    """
+    origins = _members(settings.allowed_origins)
+    for origin in origins:
+        scheme, _, authority = origin.partition("://")
+        if scheme not in ("http", "https") or urlsplit(origin).netloc != authority or not authority:
+            raise BadSetting(
+                f"MLSERVICE_ALLOWED_ORIGINS must be such as https://example.org, got {origin!r}."
+            )
+    return origins
+
+
+def _members(setting: str) -> frozenset[str]:
+    return frozenset(each.strip().lower() for each in setting.split(",") if each.strip())
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches the address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

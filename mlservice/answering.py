@@ -34,15 +34,21 @@ _numbers = itertools.count(1)
 
 # aiohttp's own type says BaseRequest, which its application then takes as a Request.
 Handle = Callable[[Any], Awaitable[web.StreamResponse]]
+Check = Callable[[web.Request], None]
+Share = Callable[[web.Request, web.StreamResponse], None]
 
 
-def answering(handle: Handle) -> Handle:
+def answering(handle: Handle, check: Check | None = None, share: Share | None = None) -> Handle:
     """Return a handler that gives every request its id, and every failure its problem.
 
     Parameters
     ----------
     handle : callable
         The application: routes a request, and answers or raises.
+    check : callable, optional
+        What a request must pass before it is routed; raises otherwise.
+    share : callable, optional
+        Adds the headers by which pages of other origins may read an answer.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -50,10 +56,14 @@ def answering(handle: Handle) -> Handle:
         identity = sent if sent and _sent_id(sent) else new_id()
         logs.request_id.set(identity)
         try:
+            if check:
+                check(request)
             response = await handle(request)
         except Exception as error:  # noqa: BLE001  # the one place that renders them
             response = _answer_to(error, request, identity)
         response.headers[REQUEST_ID] = identity
+        if share:
+            share(request, response)
         return response
 
     return answer

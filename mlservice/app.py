@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from threadpoolctl import threadpool_limits
 
-from mlservice import __version__, jobs
+from mlservice import __version__, access, jobs
 from mlservice.address import url_of
+from mlservice.browsers import BROWSERS, Browsers
 from mlservice.cache import CACHE, ModelCache
 from mlservice.handlers.operations import VITALS, Vitals
+from mlservice.keyring import Keyring
 from mlservice.routes import add_routes
 from mlservice.server import Runner, allow_connections
 from mlservice.settings import Settings
-from mlservice.store import Changes, Link, Tenants, Trainings, keep_swept, open_redis
+from mlservice.store import Changes, Grants, Link, Tenants, Trainings, keep_swept, open_redis
 from mlservice.store.keys import ANONYMOUS
 from mlservice.wire import CALLER, CHANGES, SETTINGS, TRAININGS
 
@@ -26,10 +28,10 @@ def create_app(settings: Settings) -> web.Application:
     """Build the service; it reaches for the store when it starts to serve."""
     app = web.Application()
     app[SETTINGS] = settings
+    app[BROWSERS] = Browsers(settings)
     app[VITALS] = Vitals()
     link = Link(open_redis(settings), settings.store_timeout_s)
-    anonymous = Tenants(link, settings, jobs.entry).of(ANONYMOUS)
-    app[CALLER] = lambda _: anonymous
+    keyring = _admit(app, link)
     app[TRAININGS] = Trainings(link, settings, jobs.entry)
     app[CHANGES] = Changes(link)
     app[CACHE] = ModelCache(settings.cache_bytes)
@@ -42,6 +44,7 @@ def create_app(settings: Settings) -> web.Application:
         sweeper.cancel()
         listener.cancel()
         await asyncio.wait([sweeper, listener])
+        await keyring.close()
         await app[CACHE].close()
         await link.close()
 
@@ -52,6 +55,20 @@ def create_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.append(collaborators)
     app.on_shutdown.append(drain)
     return app
+
+
+def _admit(app: web.Application, link: Link) -> Keyring:
+    """Ask requests for keys, and limit their rates, where the settings say so."""
+    settings, grants = app[SETTINGS], Grants(link)
+    tenants, keyring = Tenants(link, settings, jobs.entry), Keyring(grants)
+    anonymous = tenants.of(ANONYMOUS)
+    app[CALLER] = lambda _: anonymous
+    if access.is_needed(settings):
+        doorkeeper = access.Doorkeeper(keyring, settings.refused_keys)
+        identify = doorkeeper.identify if settings.require_keys else access.as_anonymous
+        app.middlewares.append(access.admission(identify, access.Limits(settings, grants), tenants))
+        app[CALLER] = access.caller
+    return keyring
 
 
 async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:

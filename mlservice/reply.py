@@ -13,7 +13,6 @@ from email.utils import formatdate
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import SERVER_SOFTWARE
 
 JSON_TYPE = "application/json"
 
@@ -28,7 +27,7 @@ class Reply(web.Response):
     status : int
         One that has a body.
     headers : mapping of str to str
-        Those beside Content-Type, Content-Length, Date and Server.
+        Those beside Content-Type, Content-Length and Date.
     """
 
     _direct: AbstractStreamWriter | None = None
@@ -40,7 +39,6 @@ class Reply(web.Response):
             hdrs.CONTENT_TYPE: JSON_TYPE,
             hdrs.CONTENT_LENGTH: str(len(body)),
             hdrs.DATE: _clock.date(),
-            hdrs.SERVER: SERVER_SOFTWARE,
         }
         self._whole = body
         super().__init__(

@@ -5,16 +5,18 @@ anything; health checks have some connections of their own.
 """
 
 import asyncio
+import functools
 import logging
 import resource
 import time
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
 from mlservice.answering import REQUEST_ID, Handle, answering, new_id, render
+from mlservice.browsers import BROWSERS, Browsers
 from mlservice.errors import InternalError, MalformedRequest, Overloaded, Problem, RequestTooSlow
 from mlservice.settings import Settings
 from mlservice.slowness import SlowReaders
@@ -72,11 +74,25 @@ class _Protocol(RequestHandler):
             self.force_close()
 
 
+class _Request(web.Request):
+    """aiohttp's request, whose answer does not say which server wrote it."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        await super()._prepare_hook(response)
+        del response.headers[hdrs.SERVER]
+        # A stream is prepared by its handler, before `answering` sees it.
+        if self._match_info and (share := self.app[BROWSERS].share):
+            share(self, response)
+
+
 class _Server(web.Server):
     """aiohttp's server with connections of the kind above, and no more than it can serve."""
 
-    def __init__(self, settings: Settings, handle: Handle, **options: Any) -> None:
-        super().__init__(answering(self._admitted(handle)), **options)
+    def __init__(
+        self, settings: Settings, handle: Handle, browsers: Browsers, **options: Any
+    ) -> None:
+        answer = answering(self._admitted(handle), browsers.check, browsers.share)
+        super().__init__(answer, **options)
         self.settings = settings
         self.in_flight = 0
         self._watching: asyncio.Task[None] | None = None
@@ -145,10 +161,10 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        options = made._kwargs  # noqa: SLF001  # aiohttp gives them no public name
-        server = _Server(
-            self._settings, made.request_handler, request_factory=made.request_factory, **options
-        )
+        # aiohttp gives neither a public name.
+        options, make = made._kwargs, self.app._make_request  # noqa: SLF001
+        options["request_factory"] = functools.partial(make, _cls=_Request)
+        server = _Server(self._settings, made.request_handler, self.app[BROWSERS], **options)
         server.watch()
         return server
 

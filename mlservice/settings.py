@@ -38,9 +38,48 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     queue_name: Annotated[str, Meta(min_length=1, description="arq's queue.")] = "arq:queue"
+    require_keys: Annotated[
+        bool, Meta(description="Ask every client for a key, see `mlservice keys`.")
+    ] = False
     allow_anonymous: Annotated[
         bool, Meta(description="Listen on an address that is not loopback without keys.")
     ] = False
+    refused_keys: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Keys of one address that may be refused in a minute before it must wait.",
+        ),
+    ] = 30
+    predict_rate: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Most requests a second, per tenant and process, to predict and read; "
+            "0: any number.",
+        ),
+    ] = 0
+    train_rate: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Most requests a minute, per tenant, to train and change; 0: any number.",
+        ),
+    ] = 0
+    allowed_hosts: Annotated[
+        str,
+        Meta(
+            description="Names that requests may have in `Host` beside loopback's, with commas; "
+            "empty: any, but on a loopback address without keys only loopback's."
+        ),
+    ] = ""
+    allowed_origins: Annotated[
+        str,
+        Meta(
+            description="Origins whose pages may call (CORS), such as `https://example.org`, "
+            "with commas; empty: none."
+        ),
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="Least level that is logged."),

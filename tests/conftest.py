@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from blockbuster import BlockBuster
@@ -51,6 +52,21 @@ async def client(
 ) -> Client:
     """Return a client of the application, over a real socket."""
     return await aiohttp_client(Server(app))
+
+
+Serve = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def serve(settings: Settings, aiohttp_client: Callable[[Server], Awaitable[Client]]) -> Serve:
+    """Return what starts the service with other settings, given by keyword."""
+
+    async def start(**changed: object) -> Client:
+        return await aiohttp_client(
+            Server(create_app(msgspec.structs.replace(settings, **changed)))
+        )
+
+    return start
 
 
 @pytest.fixture(autouse=True)

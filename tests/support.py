@@ -144,11 +144,11 @@ async def until(
     return answer
 
 
-async def store_model(settings: Settings, model: Model) -> str:
+async def store_model(settings: Settings, model: Model, tenant: str = "anonymous") -> str:
     """Store a model as a worker would have, without a fit; return its id."""
     link = Link(open_redis(settings), settings.store_timeout_s)
     try:
-        models = Models(link, settings, jobs.entry)
+        models = Models(link, settings, jobs.entry, tenant)
         trainings = Trainings(link, settings, jobs.entry)
         model_id = str(uuid.uuid4())
         await models.append(model_id, b"{}")

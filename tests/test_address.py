@@ -6,7 +6,7 @@ import pytest
 
 from mlservice.address import check_address, listen, url_of
 from mlservice.errors import BadSetting
-from mlservice.settings import Settings
+from mlservice.settings import Settings, variable
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
@@ -23,9 +23,29 @@ def test_other_address_is_refused_without_leave(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
-def test_other_address_is_taken_with_leave(host: str) -> None:
-    """An operator may allow it."""
-    check_address(Settings(host=host, allow_anonymous=True))
+@pytest.mark.parametrize("leave", ["allow_anonymous", "require_keys"])
+def test_other_address_is_taken_with_leave(host: str, leave: str) -> None:
+    """An operator may allow it, or ask for keys."""
+    check_address(Settings(host=host).with_flags(**{leave: True}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "member"),
+    [
+        ("allowed_hosts", "a.example:80"),
+        ("allowed_hosts", "http://a.example"),
+        ("allowed_hosts", "*"),
+        ("allowed_origins", "a.example"),
+        ("allowed_origins", "https://a.example/"),
+        ("allowed_origins", "https://"),
+        ("allowed_origins", "*"),
+        ("allowed_origins", "null"),
+    ],
+)
+def test_names_and_origins_that_are_none_are_refused(setting: str, member: str) -> None:
+    """A list that would allow nothing, or everything, is an operator's mistake."""
+    with pytest.raises(BadSetting, match=variable(setting)):
+        check_address(Settings().with_flags(**{setting: member}))
 
 
 def test_free_port_is_taken_and_told() -> None:

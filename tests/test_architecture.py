@@ -112,6 +112,8 @@ def test_keys_of_the_table_are_those_of_scripts_and_python() -> None:
         keys.alias("{tenant}", "x"),
         keys.history("{tenant}", "x"),
         keys.aliases("{tenant}"),
+        keys.GRANTS,
+        keys.grant("{id}"),
     )
 
     table = set(re.findall(r"^``(mls:[a-z]+:?)", keys.__doc__ or "", re.MULTILINE))
@@ -129,6 +131,7 @@ def test_keys_of_python_are_those_of_the_scripts() -> None:
         "events_of": keys.events("{id}"),
         "models_of": keys.models("{tenant}"),
         "aliases_of": keys.aliases("{tenant}"),
+        "grant_of": keys.grant("{id}"),
     }
 
     for function, key in made.items():

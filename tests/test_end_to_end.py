@@ -274,6 +274,26 @@ async def test_a_public_address_needs_a_word() -> None:
     assert "--allow-anonymous" in said
 
 
+async def test_a_public_address_with_keys_is_for_those_who_have_one(
+    start: Start, session: ClientSession, tmp_path: Path
+) -> None:
+    """`serve` asks for keys on any address, and `keys create` beside it makes one."""
+    service = await start("--host", "0.0.0.0", "--require-keys", MLSERVICE_ALLOWED_HOSTS="a.b")
+    create = ["keys", "--data-dir", str(tmp_path / "data"), "create"]
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *create, "--tenant", "a", "--scope", "predict", stdout=PIPE
+    )
+    token = (await asyncio.wait_for(process.communicate(), 20))[0].decode().strip()
+    key = {"Authorization": f"Bearer {token}"}
+
+    statuses = []
+    for headers in ({}, key, key | {"Host": "a.b"}, key | {"Host": "x.y"}):
+        async with session.get(f"{service.url}/models", headers=headers) as response:
+            statuses.append(response.status)
+
+    assert statuses == [401, 200, 200, 403]
+
+
 async def test_an_address_that_is_taken_is_told() -> None:
     """A port that another program has is an error with the address."""
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)

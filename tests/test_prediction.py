@@ -101,7 +101,7 @@ async def test_a_query_that_cannot_be_decoded_is_malformed(
 async def _raw(client: Client, target: str) -> bytes:
     """Send a request line as it is, without a client that corrects it."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
     return answer

@@ -25,7 +25,8 @@ async def ask(client: Client, request: str) -> tuple[list[str], bytes]:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
-    "version", ["HTTP/1.1\nHost: x\nConnection: close", "HTTP/1.0", "HTTP/1.1\nHost: x"]
+    "version",
+    ["HTTP/1.1\nHost: localhost\nConnection: close", "HTTP/1.0", "HTTP/1.1\nHost: localhost"],
 )
 async def test_a_reply_is_what_aiohttp_would_have_sent(
     app: web.Application, aiohttp_client: object, method: str, version: str
@@ -44,7 +45,7 @@ async def test_a_reply_is_what_aiohttp_would_have_sent(
     app.router.add_get("/plain", plain)
     client: Client = await aiohttp_client(Server(app))  # type: ignore[operator]  # a fixture
     # The second request of a connection that stays open closes it.
-    close = "" if "Host: x" not in version or "close" in version else "Connection: close"
+    close = "" if "Host: localhost" not in version or "close" in version else "Connection: close"
     extra = f"\n{close}" if close else ""
 
     replied, plainly = [
@@ -64,7 +65,7 @@ def without_date(lines: list[str]) -> list[str]:
 
 async def test_a_connection_stays_open_after_a_reply(client: Client) -> None:
     """Two requests on one connection get two answers, and the second one's wish to close holds."""
-    one = "GET /health/live HTTP/1.1\nHost: x"
+    one = "GET /health/live HTTP/1.1\nHost: localhost"
 
     head, rest = await ask(client, f"{one}\n\n{one}\nConnection: close")
 

@@ -14,6 +14,8 @@ OTHERS: dict[str, Any] = {
     "data_dir": "/var/lib/mlservice",
     "redis_url": "redis://store:6379/1",
     "queue_name": "other",
+    "allowed_hosts": "ml.example",
+    "allowed_origins": "https://ml.example",
     "log_level": "error",
     "log_format": "json",
     "appendfsync": "always",

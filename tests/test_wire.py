@@ -13,7 +13,7 @@ from aiohttp import web
 from mlservice.app import create_app
 from mlservice.intake import MEDIA_TYPES
 from mlservice.settings import Settings
-from tests.support import JSON, Client, Server, make_request
+from tests.support import JSON, Client, Server, make_model, make_request, store_model
 
 
 async def test_a_request_id_comes_back_as_it_was_sent(client: Client) -> None:
@@ -205,6 +205,24 @@ async def test_what_is_not_http_is_answered_without_echo(
     writer.close()
 
 
+async def test_no_answer_says_which_server_wrote_it(client: Client, settings: Settings) -> None:
+    """Predictions, documents, streams, failures and what is not HTTP: none has `Server`."""
+    model_id = await store_model(settings, make_model())
+    document = f"/models/{model_id}"
+    paths = [document, f"{document}?a=1&b=2", f"{document}/events", f"{document}/artifact", "/x"]
+
+    for path in (*paths, f"{document}?a=1"):
+        for method in ("GET", "HEAD", "PUT", "OPTIONS"):
+            async with client.request(method, path) as response:
+                assert "Server" not in response.headers, (method, path)
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"nonsense\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert b" 400 " in answer.split(b"\r\n")[0]
+    assert b"\r\nServer:" not in answer
+
+
 async def test_an_unexpected_failure_hides_its_message_and_logs_it(
     app: web.Application, aiohttp_client: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -229,7 +247,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
 ) -> None:
     """A cut upload is not logged as a failure, and the next request is served."""
     _, writer = await asyncio.open_connection(client.host, client.port)
-    head = "POST /models HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = "POST /models HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
     await writer.drain()
     writer.close()

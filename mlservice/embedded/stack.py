@@ -60,9 +60,12 @@ async def start(settings: Settings, listening: socket.socket, stack: AsyncExitSt
     if not store_url:
         folder = valkey.data_folder(settings.data_dir, os.environ)
         store_url = await _start_valkey(folder, settings, stack)
-    environ = os.environ | {variable("redis_url"): store_url}
-    if settings.allow_anonymous:
-        environ[variable("allow_anonymous")] = "true"
+    environ = os.environ | {
+        variable("redis_url"): store_url,
+        variable("host"): settings.host,
+        variable("require_keys"): str(settings.require_keys),
+        variable("allow_anonymous"): str(settings.allow_anonymous),
+    }
     worker = Supervised("worker", [sys.executable, "-m", "workers"], environ=environ)
     api = Supervised(
         "api",

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from mlservice import openapi
+from mlservice.access import SCOPES
 from mlservice.handlers.operations import DOCUMENT
 from mlservice.routes import aliases, models, operations
 from mlservice.routes.route import Route
@@ -15,9 +16,10 @@ _PREDICT = "/models/{id}"
 
 def add_routes(app: web.Application, *, version: str) -> None:
     """Serve every route of the table, and the document that describes them."""
+    scopes = app[SCOPES] = {}
     for route in sorted(ROUTES, key=lambda route: route.path != _PREDICT):
-        app.router.add_route(route.method, route.path, route.handler)
-        if route.method == "GET":
-            app.router.add_route("HEAD", route.path, route.handler)
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            added = app.router.add_route(method, route.path, route.handler)
+            scopes[added] = route.scope
     described = [route.operation() for route in ROUTES]
     app[DOCUMENT] = openapi.document(described, version=version)

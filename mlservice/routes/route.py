@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp.typedefs import Handler
 
+from mlservice import denials
 from mlservice.openapi import Operation
 from mlservice.scopes import Scope
 
@@ -22,8 +23,11 @@ class Route:
     def operation(self) -> Operation:
         """Return what the OpenAPI document says of the route."""
         summary = (self.handler.__doc__ or "").strip().rstrip(".")
+        details = dict(self.details)
+        denied = denials.EVERYWHERE if self.scope == "open" else denials.KEYED
+        details["problems"] = (*details.get("problems", ()), *denied)
         return Operation(
-            method=self.method, path=self.path, summary=summary, scope=self.scope, **self.details
+            method=self.method, path=self.path, summary=summary, scope=self.scope, **details
         )
 
 

@@ -4,6 +4,7 @@ from mlservice.store.aliases import Alias, Aliases
 from mlservice.store.changes import Changes
 from mlservice.store.connections import open_pool, open_redis
 from mlservice.store.events import Event
+from mlservice.store.grants import Grant, Grants
 from mlservice.store.link import Link
 from mlservice.store.models import Models
 from mlservice.store.once import Once
@@ -18,6 +19,8 @@ __all__ = [
     "Aliases",
     "Changes",
     "Event",
+    "Grant",
+    "Grants",
     "Link",
     "Models",
     "Once",

@@ -17,6 +17,9 @@
 ``mls:aliases:{tenant}``         set      names of all of one tenant's aliases
 ``mls:aliased:{id}``             set      names of the aliases that point at a model
 ``mls:idempotent:{tenant}:{key}``string   a repeatable request's body and its model
+``mls:grant:{id}``               hash     a client's key: its digest, tenant, scope
+``mls:grants``                   set      ids of all clients' keys
+``mls:rate:{tenant}``            string   when the tenant's next request would be due
 ``mls:sequence``                 string   counter of models
 ``mls:workers``                  zset     workers, by when they were last seen
 ``mls:changes``                  channel  ids of models that changed
@@ -30,6 +33,7 @@ Times are milliseconds of the server's clock.
 WORKERS = "mls:workers"
 CHANGES = "mls:changes"
 QUEUED = "mls:queued"
+GRANTS = "mls:grants"
 
 # Whose models they are while the service asks for no keys.
 ANONYMOUS = "anonymous"
@@ -78,3 +82,8 @@ def history(tenant: str, name: str) -> str:
 def aliases(tenant: str) -> str:
     """Return the key of a tenant's aliases' names."""
     return f"mls:aliases:{tenant}"
+
+
+def grant(grant_id: str) -> str:
+    """Return the key of what a client's key allows."""
+    return f"mls:grant:{grant_id}"

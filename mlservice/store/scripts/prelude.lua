@@ -19,6 +19,8 @@ local function models_of(tenant) return 'mls:models:' .. tenant end
 local function alias_of(tenant, alias) return 'mls:alias:' .. tenant .. ':' .. alias end
 local function history_of(tenant, alias) return 'mls:history:' .. tenant .. ':' .. alias end
 local function aliases_of(tenant) return 'mls:aliases:' .. tenant end
+local function grant_of(id) return 'mls:grant:' .. id end
+local function rate_of(tenant) return 'mls:rate:' .. tenant end
 local function aliases_at(id) return 'mls:aliased:' .. id end
 
 local function overdue(set, id)

@@ -1,0 +1,11 @@
+#!lua flags=no-cluster
+-- GCRA for all processes together: one more of a tenant's, unless it is one too many.
+-- ARGV: tenant interval_ms period_ms
+-- Returns how many are left, and how many milliseconds to wait if it was one too many.
+local key, interval, period = rate_of(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = now()
+local due = math.max(tonumber(redis.call('GET', key) or time), time) + interval
+local over = due - time - period
+if over > 0 then return {0, math.ceil(over)} end
+redis.call('SET', key, due, 'PX', math.ceil(due - time))
+return {math.floor(-over / interval), 0}
