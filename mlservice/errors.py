@@ -154,6 +154,12 @@ class MethodNotAllowed(ClientProblem):
     slug, title, status = "method-not-allowed", "This path does not take this method", 405
 
 
+class NotAcceptable(ClientProblem):
+    """`Accept` names no media type that this path answers in. The detail lists them."""
+
+    slug, title, status = "not-acceptable", "No media type is acceptable", 406
+
+
 class ModelNotReady(ClientProblem):
     """The model cannot predict in the state that it is in.
 
@@ -331,11 +337,12 @@ class InvalidModel(ClientProblem):
 
 
 class InvalidRow(ClientProblem):
-    """The row is not one that the model can score.
+    """A row is not one that the model can score.
 
-    Each feature must stand in the query exactly once, a numeric one as a finite
-    decimal number, and nothing else may stand there. A value may be empty where
-    training had missing values. `errors` lists all that is wrong.
+    Each feature must be given, a numeric one as a finite number, and nothing else
+    but, in a table, the column that the model predicts. A query names each feature
+    exactly once. A value may be empty where training had missing values. `errors`
+    lists what is wrong, of a table the first 20 places; `error_count` counts all.
     """
 
     slug, title, status = "invalid-row", "The row does not fit the model", 422

@@ -154,7 +154,7 @@ def check_early(sent: Sent, limits: Settings) -> tuple[TrainingRequest, Descript
         As `check` does; of Parquet and Arrow the options only.
     """
     if sent.media_type == FORM:
-        sent = _open_form(sent)
+        sent = open_form(sent)
     if sent.media_type in _LATE:
         return check_options(sent), Description()
     request, dataset = check(sent, limits)
@@ -185,7 +185,7 @@ def read(sent: Sent) -> tuple[TrainingRequest, Table | None]:
     if sent.media_type == JSON:
         return read_training(sent.body), None
     if sent.media_type == FORM:
-        sent = _open_form(sent)
+        sent = open_form(sent)
     check_options(sent)
     table, members = READERS[sent.media_type](sent)
     check_members(members)
@@ -205,7 +205,7 @@ def check_options(sent: Sent) -> TrainingRequest:
     """
     if sent.media_type in _LATE:
         check_installed()
-    _delimiter(sent.options)
+    delimiter_of(sent.options)
     return read_options(_own(sent.options), target="")
 
 
@@ -214,7 +214,14 @@ def _own(options: Options) -> Options:
     return [(name, text) for name, text in options if name != "delimiter"]
 
 
-def _delimiter(options: Options) -> str:
+def delimiter_of(options: Options) -> str:
+    """Return what separates the fields of CSV.
+
+    Raises
+    ------
+    InvalidParameter
+        If it is none of `DELIMITERS`.
+    """
     delimiter = dict(options).get("delimiter", ",")
     if len(delimiter) == 1 and delimiter in DELIMITERS:
         return delimiter
@@ -227,7 +234,7 @@ Reader = Callable[[Sent], tuple[Table, dict[str, Any]]]
 
 
 READERS: dict[str, Reader] = {
-    CSV: lambda sent: (from_csv(sent.body, _delimiter(sent.options)), {}),
+    CSV: lambda sent: (from_csv(sent.body, delimiter_of(sent.options)), {}),
     NDJSON: lambda sent: (from_ndjson(sent.body), {}),
     MSGPACK: lambda sent: from_msgpack(sent.body),
     PARQUET: lambda sent: (from_parquet(sent.body), {}),
@@ -246,7 +253,7 @@ _ENDINGS = {
 }
 
 
-def _open_form(sent: Sent) -> Sent:
+def open_form(sent: Sent) -> Sent:
     """Return the file of a form as if it had been sent alone, the fields as its options."""
     parts = read_parts(sent.body)
     files = [part for part in parts if part.file_name is not None]

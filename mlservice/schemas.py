@@ -248,6 +248,16 @@ class RowWarning(msgspec.Struct, frozen=True, kw_only=True):
     parameter: str
 
 
+class TableWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about a table's column that its sender should know."""
+
+    code: str
+    detail: str
+    column: str
+    rows: Annotated[int, Meta(description="How many rows it is about.")]
+    first: Annotated[int, Meta(description="The first of them, counted from 0.")]
+
+
 class AliasRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `PUT /aliases/{alias}`."""
 

@@ -146,6 +146,10 @@ class Scorer:
         Names of the columns, in the order that rows must have.
     described : dict of str to Feature
         The features by name.
+    target : str
+        The column that is predicted.
+    profile : Profile or None
+        What the rows of the training were like, where it is known.
     labels : list of str, int or bool
         The classes, ascending.
     label_names : list of str
@@ -161,6 +165,7 @@ class Scorer:
     def __init__(self, model: Model) -> None:
         self.estimator = reconstruct(model)
         self.features = tuple(feature.name for feature in model.features)
+        self.target, self.profile = model.target, model.profile
         self.described = {feature.name: feature for feature in model.features}
         self.table = TableScorer(model)
         preparation = self.table.preparation

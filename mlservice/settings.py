@@ -177,6 +177,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_bytes: Annotated[int, Meta(ge=1, description="Largest file of a model to import.")] = (
         128 * MEBIBYTE
     )
+    prediction_body_bytes: Annotated[
+        int, Meta(ge=1, description="Largest body of a prediction that is not streamed, decoded.")
+    ] = 64 * MEBIBYTE
+    prediction_cells: Annotated[
+        int,
+        Meta(
+            ge=1, description="Most numbers of an answer that is not streamed, rows times classes."
+        ),
+    ] = 10_000_000
+    prediction_idle_s: Annotated[
+        float, Meta(gt=0, description="Longest time for nothing to move in a streamed prediction.")
+    ] = 30.0
     max_features: Annotated[int, Meta(ge=1, description="Most features of a table.")] = 10_000
     max_categories: Annotated[int, Meta(ge=1, description="Most categories of a text column.")] = (
         1_000

@@ -132,6 +132,25 @@ async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes
         yield bytes(piece)
 
 
+async def read_whole(request: web.Request, setting: str) -> bytearray:
+    """Return a body; `setting` is the name of the one that holds the largest size, decoded.
+
+    Raises
+    ------
+    BodyTooLarge
+        As soon as the body is known to be larger.
+    """
+    most: int = getattr(request.app[SETTINGS], setting)
+    if (request.content_length or 0) > most:
+        raise _too_large(most, setting, f"{request.content_length}")
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            raise _too_large(most, setting, "more")
+    return body
+
+
 async def read_small(request: web.Request) -> bytes:
     """Return a body that has less than 1 MiB.
 

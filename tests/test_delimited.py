@@ -176,7 +176,7 @@ def test_readers_agree_with_each_other_and_with_python(
         assert all("float64" in detail for _, detail in refused(body, delimiter))
         return
 
-    carefully = delimited._careful(body, 0, delimiter, names)
+    carefully = delimited._careful(body, 0, delimiter, names, frozenset())
 
     assert _bits(values(body, delimiter)) == _bits(expected)
     assert list(map(_kind, carefully.columns.values())) == [

@@ -5,10 +5,15 @@ from aiohttp import web
 from mlservice import openapi
 from mlservice.access import SCOPES
 from mlservice.handlers.operations import DOCUMENT
-from mlservice.routes import aliases, models, operations
+from mlservice.routes import aliases, models, operations, predictions
 from mlservice.routes.route import Route
 
-ROUTES: tuple[Route, ...] = (*models.ROUTES, *aliases.ROUTES, *operations.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *models.ROUTES,
+    *predictions.ROUTES,
+    *aliases.ROUTES,
+    *operations.ROUTES,
+)
 
 # aiohttp tries the paths that begin alike in turn, so what is asked most is the first.
 _PREDICT = "/models/{id}"

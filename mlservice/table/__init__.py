@@ -7,10 +7,12 @@ What a cell may be is judged by who reads the column.
 
 from mlservice.table.arrow import check_installed, from_arrow_stream, from_parquet
 from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
+from mlservice.table.decimals import read_decimals
 from mlservice.table.delimited import from_csv
 from mlservice.table.forms import from_json
 from mlservice.table.lines import from_ndjson
 from mlservice.table.packed import from_msgpack
+from mlservice.table.quick import is_wrapped, quick_table
 
 __all__ = [
     "MOST_FAULTS",
@@ -24,4 +26,7 @@ __all__ = [
     "from_msgpack",
     "from_ndjson",
     "from_parquet",
+    "is_wrapped",
+    "quick_table",
+    "read_decimals",
 ]

@@ -160,14 +160,17 @@ class Records:
             except StopIteration:
                 return
             except csv.Error as error:
-                self._faults.add(None, f"Line {line} {_wrong(error)}.", line=line)
+                self._faults.add(None, f"Line {line} {wrong_record(error)}.", line=line)
                 return
             if cells:
                 yield line, cells
 
 
-def _wrong(error: csv.Error) -> str:
+def wrong_record(error: csv.Error | UnicodeDecodeError) -> str:
+    """Return what is wrong with a record that the reader refused."""
     said = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "must be UTF-8, it is not"
     if "unexpected end" in said:
         return "has a quote that is not closed"
     if "field limit" in said:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlservice.errors import Fault, InvalidTable, escape
+from mlservice.errors import ClientProblem, Fault, InvalidTable, escape
 
 Column = list[Any] | NDArray[np.float64]
 
@@ -26,18 +26,18 @@ class Faults:
         if len(self.first) < MOST_FAULTS:
             self.first.append(Fault(pointer=pointer, detail=detail, line=line))
 
-    def check(self) -> None:
+    def check(self, kind: type[ClientProblem] = InvalidTable) -> None:
         """Refuse the table if anything was noted.
 
         Raises
         ------
         InvalidTable
-            With the first 20 faults, and the count of all.
+            Or what `kind` is; with the first 20 faults, and the count of all.
         """
         if not self.count:
             return
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""
-        raise InvalidTable(
+        raise kind(
             f"{self.first[0].detail}{more}",
             errors=self.first,
             members={"error_count": self.count},
@@ -55,6 +55,8 @@ class Table:
         What a pointer leads through; formats that JSON does not know take the first.
     line_of : callable, optional
         Gives the line of the body, counted from 1, where a row begins.
+    is_text : bool
+        Whether numbers are written as text where a column is not numeric.
     """
 
     def __init__(
@@ -62,12 +64,19 @@ class Table:
         columns: dict[str, Column],
         form: str = "columns",
         line_of: Callable[[int], int] | None = None,
+        *,
+        is_text: bool = False,
     ) -> None:
         self.columns = columns
         self.form = form
         self.line_of = line_of
+        self.is_text = is_text
         self.rows = len(next(iter(columns.values()), ()))
         self._positions = {name: position for position, name in enumerate(columns)}
+
+    def line(self, row: int) -> int | None:
+        """Return the line of the body where a row begins, where it has lines."""
+        return self.line_of(row) if self.line_of else None
 
     def pointer(self, name: str, row: int | None = None) -> str:
         """Return the RFC 6901 pointer to a cell, or to a column where it has one."""

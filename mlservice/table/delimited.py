@@ -7,6 +7,7 @@ An empty field is missing, an empty line is none.
 import codecs
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,9 @@ _PIECE_BYTES = 1 << 20
 _MOST_SHARED = 10_000
 
 
-def from_csv(body: bytes | bytearray, delimiter: str = ",") -> Table:
+def from_csv(
+    body: bytes | bytearray, delimiter: str = ",", texts: AbstractSet[str] = frozenset()
+) -> Table:
     """Read a table from CSV.
 
     Parameters
@@ -36,6 +39,8 @@ def from_csv(body: bytes | bytearray, delimiter: str = ",") -> Table:
         The text.
     delimiter : str
         One ASCII character.
+    texts : set of str, optional
+        Columns that are text, whatever their fields look like.
 
     Raises
     ------
@@ -50,10 +55,10 @@ def from_csv(body: bytes | bytearray, delimiter: str = ",") -> Table:
     names = _header(body, start, delimiter, faults)
     if _is_plain(body, len(names)):
         try:
-            return _plain(body, delimiter, names)
+            return _plain(body, delimiter, names, texts)
         except Irregular:
             pass
-    return _careful(body, start, delimiter, names)
+    return _careful(body, start, delimiter, names, texts)
 
 
 def _check_text(body: bytes | bytearray, faults: Faults) -> None:
@@ -100,17 +105,26 @@ def _is_plain(body: bytes | bytearray, width: int) -> bool:
     return width > 1 and b'"' not in body and one_ending
 
 
-def _plain(body: bytes | bytearray, delimiter: str, names: list[str]) -> Table:
+def _plain(
+    body: bytes | bytearray, delimiter: str, names: list[str], texts: AbstractSet[str]
+) -> Table:
     begin = body.find(b"\n") + 1 or len(body)
 
     def blocks() -> Iterator[Block]:
         return plain_blocks(body, begin, delimiter, len(names))
 
     rows = min(body.count(b"\n") + 1, len(body) // len(names) + 1)
-    return _table(names, _gather(blocks, len(names), rows), lambda row: row + 2)
+    columns = _gather(blocks, _maybe_numeric(names, texts), len(names), rows)
+    return _table(names, columns, lambda row: row + 2)
 
 
-def _careful(body: bytes | bytearray, start: int, delimiter: str, names: list[str]) -> Table:
+def _maybe_numeric(names: list[str], texts: AbstractSet[str]) -> list[int]:
+    return [column for column, name in enumerate(names) if name not in texts]
+
+
+def _careful(
+    body: bytes | bytearray, start: int, delimiter: str, names: list[str], texts: AbstractSet[str]
+) -> Table:
     lines = array("q")
 
     def records(faults: Faults) -> Iterator[tuple[int, list[str]]]:
@@ -125,12 +139,13 @@ def _careful(body: bytes | bytearray, start: int, delimiter: str, names: list[st
             detail = f"Line {line} must have {len(names)} fields, it has {len(cells)}."
             faults.add(None, detail, line=line)
     faults.check()
-    columns = _gather(lambda: careful_blocks(records(faults)), len(names), len(lines))
+    maybe = _maybe_numeric(names, texts)
+    columns = _gather(lambda: careful_blocks(records(faults)), maybe, len(names), len(lines))
     return _table(names, columns, lines.__getitem__)
 
 
 def _table(names: list[str], columns: list[Column], line_of: Callable[[int], int]) -> Table:
-    table = Table(dict(zip(names, columns, strict=True)), line_of=line_of)
+    table = Table(dict(zip(names, columns, strict=True)), line_of=line_of, is_text=True)
     faults = Faults()
     if not table.rows:
         faults.add("/data", "The table must have at least one row, it has none.")
@@ -143,19 +158,18 @@ def _table(names: list[str], columns: list[Column], line_of: Callable[[int], int
     return table
 
 
-def _gather(blocks: Blocks, width: int, rows: int) -> list[Column]:
+def _gather(blocks: Blocks, maybe: list[int], width: int, rows: int) -> list[Column]:
     """Return the columns; the first block tells which are numeric, and is seldom wrong."""
     first = next(blocks(), None)
-    numeric = _numeric(iter([first] if first else []), width)
+    numeric = _numeric(iter([first] if first else []), maybe)
     gathered = _build(blocks, numeric, width, rows)
     if gathered is None:
-        gathered = _build(blocks, _numeric(blocks(), width), width, rows)
+        gathered = _build(blocks, _numeric(blocks(), maybe), width, rows)
     return gathered or []
 
 
-def _numeric(blocks: Iterator[Block], width: int) -> list[int]:
-    """Return the columns that are numeric in all blocks."""
-    columns = list(range(width))
+def _numeric(blocks: Iterator[Block], columns: list[int]) -> list[int]:
+    """Return those of some columns that are numeric in all blocks."""
     for block in blocks:
         if columns and block.numbers(columns) is None:
             columns = [each for each in columns if block.numbers([each]) is not None]

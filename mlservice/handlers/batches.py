@@ -1,0 +1,91 @@
+"""Predictions of tables: a body that is read whole, answered in the media type that is accepted."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from mlservice.cache import CACHE
+from mlservice.errors import NotAcceptable
+from mlservice.intake import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
+from mlservice.limits import check_size
+from mlservice.negotiation import negotiated
+from mlservice.predicting.answer import Answer, answer, form_of
+from mlservice.predicting.documents import in_arrow, in_json, in_msgpack
+from mlservice.predicting.lines import CSV_LINES, NDJSON_LINES, Writer
+from mlservice.predicting.matching import Wanted, warnings_of
+from mlservice.predicting.question import MEDIA_TYPES, read_question
+from mlservice.query import read_query
+from mlservice.schemas import TableWarning
+from mlservice.scoring import Scorer
+from mlservice.settings import Settings
+from mlservice.streaming import LINES, predict_lines
+from mlservice.wire import SETTINGS, caller, check_media_type, named_model, read_whole
+
+ANSWERED = (JSON, CSV, NDJSON, MSGPACK, ARROW)
+# What takes longer than handing it to a thread and back, some 0.1 ms, is handed over.
+_SMALL_BYTES = 1 << 13
+# Their size says nothing of what they decode to.
+_COMPACT = {PARQUET, ARROW, FORM}
+
+Write = Callable[[str, Answer, list[TableWarning]], bytes]
+
+
+async def predict_table(request: web.Request) -> web.StreamResponse:
+    """Predict the classes of a table's rows."""
+    check_media_type(request, *MEDIA_TYPES)
+    sent_as = request.content_type if "Content-Type" in request.headers else JSON
+    answered_as = _answered_as(request, sent_as)
+    model_id = await named_model(request)
+    scorer = await request.app[CACHE].get(model_id, caller(request).models)
+    query = read_query(request.rel_url.raw_query_string)
+    if {sent_as, answered_as} <= LINES.keys():
+        return await predict_lines(request, scorer, query, sent_as, answered_as)
+    body = await read_whole(request, "prediction_body_bytes")
+    sent = Sent(media_type=sent_as, options=query, body=body)
+    limits = request.app[SETTINGS]
+    if len(body) < _SMALL_BYTES and sent_as not in _COMPACT:
+        written = _predict(sent, scorer, model_id, answered_as, limits)
+    else:
+        written = await asyncio.to_thread(_predict, sent, scorer, model_id, answered_as, limits)
+    return web.Response(body=written, content_type=answered_as)
+
+
+def _answered_as(request: web.Request, sent_as: str) -> str:
+    """Return the media type of the answer: the body's, where nothing else is asked for."""
+    first = sent_as if sent_as in ANSWERED else JSON
+    offers = [first, *(each for each in ANSWERED if each != first)]
+    return negotiated(request.headers.get("Accept", ""), offers)
+
+
+def _predict(
+    sent: Sent, scorer: Scorer, model_id: str, answered_as: str, limits: Settings
+) -> bytes:
+    """Read, match, score and write: all that takes as long as the table is large."""
+    features = scorer.table.preparation.features
+    question = read_question(sent, Wanted(features=features, target=scorer.target))
+    form = form_of(scorer, question.options)
+    if form.options.explain and answered_as not in (JSON, NDJSON):
+        raise NotAcceptable(f"Explanations must be {JSON} or {NDJSON}, not {answered_as}.")
+    cells = question.rows * form.cells_of_row
+    check_size("numbers in an answer", cells, "prediction_cells", limits)
+    scored = scorer.table.score(question.columns)
+    told = answer(form, scored, question.columns)
+    warnings = warnings_of(question.columns, features, scorer.profile)
+    return _WRITERS[answered_as](model_id, told, warnings)
+
+
+def _lines(writer: Writer) -> Write:
+    def write(_: str, told: Answer, __: list[TableWarning]) -> bytes:
+        return writer.header(told.form) + b"\n".join([*writer.rows(told), b""])
+
+    return write
+
+
+_WRITERS: dict[str, Write] = {
+    JSON: in_json,
+    CSV: _lines(CSV_LINES),
+    NDJSON: _lines(NDJSON_LINES),
+    MSGPACK: in_msgpack,
+    ARROW: in_arrow,
+}
