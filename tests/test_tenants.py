@@ -2,15 +2,18 @@
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
+import msgspec
 import pytest
+from redis import Redis
 
 from mlservice import jobs
 from mlservice.errors import MlserviceError, ModelNotFound
 from mlservice.settings import Settings
 from mlservice.store import Link, Once, Tenant, Tenants, open_redis
 from mlservice.store import tenants as room
-from tests.support import make_model, store_model
+from tests.support import make_model, make_request, store_model, work
 
 
 @pytest.fixture
@@ -21,10 +24,10 @@ async def tenants(settings: Settings) -> AsyncIterator[Tenants]:
     await link.close()
 
 
-async def _queue(tenant: Tenant, key: str = "") -> str:
+async def _queue(tenant: Tenant, key: str = "", body: bytes = b"{}") -> str:
     """Queue a training of a tenant; return the id that it is answered with."""
     model_id = str(uuid.uuid4())
-    await tenant.models.append(model_id, b"{}")
+    await tenant.models.append(model_id, body)
     record = await tenant.models.create(model_id, name=None, description=b"{}", once=Once(key))
     return record.id
 
@@ -119,3 +122,68 @@ async def test_tenants_that_are_not_seen_are_dropped(
 
     assert tenants.of("first") is first
     assert tenants.of("second") is not second
+
+
+async def _order(redis: "Redis", tenants: Tenants, names: str) -> str:
+    """Queue a training for each letter, its tenant; return the letters as workers take them."""
+    letter_of = {await _queue(tenants.of(name)): name for name in names}
+    queued: Any = redis.zrange("arq:queue", 0, -1)
+    return "".join(letter_of[entry.decode().partition(":")[0]] for entry in queued)
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"),
+    [("aaaab", "abaaa"), ("aaabbb", "ababab"), ("aaabc", "abcaa"), ("aaaa", "aaaa"), ("ab", "ab")],
+)
+async def test_tenants_that_wait_take_turns(
+    tenants: Tenants, redis: "Redis", sent: str, taken: str
+) -> None:
+    """One who has nothing waiting comes before the rest of another's flood."""
+    assert await _order(redis, tenants, sent) == taken
+
+
+async def test_a_tenants_own_trainings_are_taken_as_they_came(
+    tenants: Tenants, redis: "Redis"
+) -> None:
+    """However many wait, none overtakes an earlier one of its tenant, and none is in the future."""
+    own = tenants.of("own")
+
+    ids = [await _queue(own) for _ in range(100)]
+
+    queued: Any = redis.zrange("arq:queue", 0, -1, withscores=True)
+    places = {entry.decode().partition(":")[0]: place for entry, place in queued}
+    seconds: Any = redis.time()
+    assert [places[each] for each in ids] == sorted(places.values())
+    assert max(places.values()) <= seconds[0] * 1000 - 29_000
+
+
+async def test_a_tenant_with_nothing_waiting_begins_in_front_again(
+    tenants: Tenants, redis: "Redis", settings: Settings
+) -> None:
+    """What has been taken or cancelled does not count against who queued it."""
+    busy, other = tenants.of("busy"), tenants.of("other")
+    ids = [await _queue(busy) for _ in range(3)]
+    for each in ids:
+        await busy.models.cancel(each)
+    first = await _queue(other)
+    again = await _queue(busy)
+    later = await _queue(other)
+
+    queued: Any = redis.zrange(settings.queue_name, 0, -1)
+    assert [entry.decode().partition(":")[0] for entry in queued] == [first, again, later]
+
+
+async def test_a_flood_does_not_hold_up_another_tenants_training(
+    tenants: Tenants, settings: Settings
+) -> None:
+    """A worker that fits one at a time takes the other tenant's second, though it came last."""
+    busy, other = tenants.of("busy"), tenants.of("other")
+    body = msgspec.json.encode(make_request())
+    flood = [await _queue(busy, body=body) for _ in range(4)]
+    last = await _queue(other, body=body)
+
+    await work(msgspec.structs.replace(settings, worker_slots=1))
+
+    started = {each: (await busy.models.record(each)).started_ms or 0 for each in flood}
+    started[last] = (await other.models.record(last)).started_ms or 0
+    assert sorted(started, key=lambda each: started[each]) == [flood[0], last, *flood[1:]]

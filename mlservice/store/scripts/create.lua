@@ -25,15 +25,15 @@ if refusal then
   redis.call('UNLINK', data_of(id))
   return {refusal, 0}
 end
-local time = now()
+local time, place = now(), turn_of(tenant, queue)
 redis.call('PERSIST', data_of(id))
 redis.call('HSET', record_of(id), 'state', 'queued', 'tenant', tenant, 'name', ARGV[3],
   'description', ARGV[4], 'attempt', 0, 'attempts', ARGV[5], 'created', time)
 redis.call('ZADD', OPEN, time, id)
-redis.call('ZADD', open_of(tenant), time, id)
+redis.call('ZADD', open_of(tenant), moment(), id)
 redis.call('ZADD', models_of(tenant), redis.call('INCR', 'mls:sequence'), id)
 redis.call('ZADD', DEADLINES, time + tonumber(ARGV[9]), id)
 if once then redis.call('SET', once, ARGV[14] .. ':' .. id, 'PX', ARGV[15]) end
-enqueue(queue, ARGV[7], ARGV[8])
+enqueue(queue, ARGV[7], ARGV[8], place)
 tell_state(id)
 return {'ok', time}

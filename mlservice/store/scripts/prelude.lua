@@ -3,10 +3,11 @@ local OPEN, LEASES, DEADLINES, EXPIRIES =
   'mls:open', 'mls:leases', 'mls:deadlines', 'mls:expiries'
 
 -- All times are the server's, in milliseconds: one clock for every process.
-local function now()
+local function moment()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000 + time[2] / 1000
 end
+local function now() return math.floor(moment()) end
 
 local function record_of(id) return 'mls:model:' .. id end
 local function data_of(id) return 'mls:data:' .. id end
@@ -28,11 +29,26 @@ local function overdue(set, id)
   return due and tonumber(due) <= now()
 end
 
-local function enqueue(queue, entry, payload)
+-- Where arq's queue begins: an hour ago. arq compares with the worker's own clock, which
+-- may be behind, so nothing stands later than half a minute ago.
+local FRONT, END, STEP = 3600000, 30000, 30000
+
+-- Tenants take turns: a tenant's next training stands half a minute behind its last one that
+-- waits, or in front. So who has none waiting comes before the rest of a flood, and who has many
+-- waits an hour longer at most.
+local function turn_of(tenant, queue)
+  local front, last = moment() - FRONT, redis.call('ZRANGE', open_of(tenant), 0, 0, 'REV')[1]
+  if not last then return front end
+  local held = redis.call('HMGET', record_of(last), 'state', 'attempt')
+  if held[1] ~= 'queued' then return front end
+  local place = redis.call('ZSCORE', queue, last .. ':' .. (tonumber(held[2]) + 1))
+  return math.min(math.max(front, tonumber(place or 0) + STEP), moment() - END)
+end
+
+local function enqueue(queue, entry, payload, place)
   redis.call('SET', 'arq:job:' .. entry, payload)
   redis.call('DEL', 'arq:in-progress:' .. entry, 'arq:retry:' .. entry)
-  -- 30 s in the past: arq compares with the worker's own clock, which may be behind.
-  redis.call('ZADD', queue, now() - 30000, entry)
+  redis.call('ZADD', queue, place or moment() - FRONT, entry)
   redis.call('PUBLISH', 'mls:queued', entry)
 end
 
