@@ -365,9 +365,10 @@ class InvalidAlias(ClientProblem):
 
 
 class TooManyTrainings(ClientProblem):
-    """As many trainings are queued or running as the limit allows.
+    """As many of one's trainings, or bytes of them, are open as the limit allows.
 
-    `Retry-After` says when to try again; the detail names the limit.
+    `Retry-After` is about the time until those that wait have been trained; the
+    detail names the limit.
     """
 
     slug, title, status = "too-many-trainings", "Too many trainings are open", 429
@@ -403,6 +404,26 @@ class StoreUnavailable(ServerProblem):
     """
 
     slug, title, status = "store-unavailable", "The store is not available", 503
+
+
+class StoreFull(ServerProblem):
+    """The store has no room for new work.
+
+    What is under way can finish, and models go on predicting. Delete models, give the store more
+    memory, or try again after `Retry-After` seconds.
+    """
+
+    slug, title, status = "store-full", "The store is full", 503
+
+
+class QueueFull(ServerProblem):
+    """As many trainings, or bytes of them, are open in all as the limit allows.
+
+    `Retry-After` is about the time until those that wait have been trained; the
+    detail names the limit.
+    """
+
+    slug, title, status = "queue-full", "Too many trainings are open in all", 503
 
 
 class Overloaded(ServerProblem):

@@ -93,6 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="When the private Valkey's append-only file is synced to disk."),
     ] = "everysec"
 
+    store_memory_bytes: Annotated[
+        int, Meta(ge=0, description="Memory of the private Valkey; 0: half of the machine's.")
+    ] = 0
     store_timeout_s: Annotated[
         float, Meta(gt=0, description="Longest wait for one answer of the store.")
     ] = 2.5
@@ -212,6 +215,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     open_trainings_per_tenant: Annotated[
         int, Meta(ge=1, description="Most trainings queued or running, per tenant.")
     ] = 100
+    open_bytes: Annotated[
+        int, Meta(ge=1, description="Most bytes of trainings queued or running, in all.")
+    ] = 2048 * MEBIBYTE
+    open_bytes_per_tenant: Annotated[
+        int, Meta(ge=1, description="Most bytes of trainings queued or running, per tenant.")
+    ] = 1024 * MEBIBYTE
+    store_share: Annotated[
+        float,
+        Meta(gt=0, le=1, description="Share of the store's memory beyond which no work is taken."),
+    ] = 0.8
     models_per_tenant: Annotated[int, Meta(ge=1, description="Most models, per tenant.")] = 100_000
 
     @classmethod

@@ -59,12 +59,12 @@ Serve = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 def serve(settings: Settings, aiohttp_client: Callable[[Server], Awaitable[Client]]) -> Serve:
-    """Return what starts the service with other settings, given by keyword."""
+    """Return what starts the service with other settings by keyword, and routes of the test."""
 
-    async def start(**changed: object) -> Client:
-        return await aiohttp_client(
-            Server(create_app(msgspec.structs.replace(settings, **changed)))
-        )
+    async def start(*routes: web.RouteDef, **changed: object) -> Client:
+        app = create_app(msgspec.structs.replace(settings, **changed))
+        app.add_routes(routes)
+        return await aiohttp_client(Server(app))
 
     return start
 

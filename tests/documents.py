@@ -49,6 +49,8 @@ LIMITS = (
     "prediction_idle_s",
     "open_trainings",
     "open_trainings_per_tenant",
+    "open_bytes",
+    "open_bytes_per_tenant",
     "models_per_tenant",
     "training_timeout_s",
     "training_memory_bytes",

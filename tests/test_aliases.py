@@ -146,7 +146,7 @@ async def test_a_model_with_an_alias_is_not_deleted(
 
     assert (refused.status, removed.status, deleted.status) == (409, 204, 204)
     assert (await refused.json())["type"] == "/problems/model-aliased"
-    assert {key.decode() for key in redis.scan_iter()} <= {"mls:sequence"}
+    assert {key.decode() for key in redis.scan_iter()} <= {"mls:sequence", "mls:pace"}
 
 
 async def test_an_unknown_alias_is_not_found(client: Client) -> None:

@@ -138,5 +138,6 @@ async def test_every_training_ends_in_the_state_that_was_asked_for(
         "mls:models:anonymous",
         "mls:expiries",
         "mls:sequence",
+        "mls:pace",
     }
     assert redis.zcard("mls:expiries") == 60 - len(ready)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 import uuid
 import warnings
 from typing import Any
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from mlservice.app import create_app
 from mlservice.settings import Settings
+from tests.conftest import Serve
 from tests.support import (
     IRIS_FEATURES,
     JSON,
@@ -242,6 +244,7 @@ async def test_the_training_data_are_gone_when_the_training_has_ended(
         f"mls:events:{model_id}",
         "mls:models:anonymous",
         "mls:sequence",
+        "mls:pace",
     }
 
 
@@ -300,7 +303,7 @@ async def test_a_deleted_model_is_gone_with_all_its_keys(
     assert (await client.get(f"/models/{model_id}?x=1")).status == 404
     assert (await client.delete(f"/models/{model_id}")).status == 404
     assert await get(client, "/models") == {"models": [], "next": None}
-    assert {key.decode() for key in redis.scan_iter()} == {"mls:sequence"}
+    assert {key.decode() for key in redis.scan_iter()} <= {"mls:sequence", "mls:pace"}
 
 
 async def test_a_queued_model_that_is_deleted_is_never_trained(
@@ -312,7 +315,7 @@ async def test_a_queued_model_that_is_deleted_is_never_trained(
     await client.delete(f"/models/{model_id}")
 
     await asyncio.wait_for(work(settings), 10)
-    assert {key.decode() for key in redis.scan_iter()} == {"mls:sequence"}
+    assert {key.decode() for key in redis.scan_iter()} <= {"mls:sequence", "mls:pace"}
 
 
 @pytest.mark.parametrize(
@@ -327,28 +330,44 @@ async def test_an_id_that_no_model_has_is_not_found(client: Client, path: str) -
 
 
 @pytest.mark.parametrize(
-    ("limit", "slug"),
+    ("limit", "most", "expected"),
     [
-        ("open_trainings", "too-many-trainings"),
-        ("open_trainings_per_tenant", "too-many-trainings"),
-        ("models_per_tenant", "too-many-models"),
+        ("open_trainings", 1, (503, "queue-full")),
+        ("open_trainings_per_tenant", 1, (429, "too-many-trainings")),
+        ("open_bytes", 8000, (503, "queue-full")),
+        ("open_bytes_per_tenant", 8000, (429, "too-many-trainings")),
+        ("models_per_tenant", 1, (429, "too-many-models")),
     ],
 )
 async def test_limits_on_trainings_and_models_are_named(
-    aiohttp_client: Any, settings: Settings, redis: "Redis", limit: str, slug: str
+    serve: Serve, redis: "Redis", limit: str, most: int, expected: tuple[int, str]
 ) -> None:
-    """Beyond a limit a training is refused with 429, the setting's name, and no trace."""
-    limited = msgspec.structs.replace(settings, **{limit: 1})
-    client = await aiohttp_client(Server(create_app(limited)))
+    """One's own limit is 429, that of all 503, with the setting's name, and no trace is left."""
+    client = await serve(**{limit: most})
     await create(client, make_request())
 
     response = await client.post("/models", json=make_request())
 
     document = await response.json()
-    assert response.status == 429
-    assert document["type"] == f"/problems/{slug}"
+    assert (response.status, document["type"].removeprefix("/problems/")) == expected
+    assert ("Retry-After" in response.headers) is (limit != "models_per_tenant")
     assert f"MLSERVICE_{limit.upper()}" in document["detail"]
     assert len(list(redis.scan_iter("mls:data:*"))) == 1
+
+
+async def test_a_full_queue_tells_how_long_it_will_take(serve: Serve, redis: "Redis") -> None:
+    """`Retry-After` is the time that the queued ones take, by what trainings took of late."""
+    client = await serve(open_trainings=3, worker_slots=2)
+    for _ in range(3):
+        await create(client, make_request())
+    redis.set("mls:pace", 40_000)
+    redis.zadd("mls:workers", {"a": time.time(), "b": time.time(), "gone": 1})
+
+    async with client.post("/models", json=make_request()) as response:
+        told_s = int(response.headers["Retry-After"])
+
+    # 3 trainings of 40 s on 2 workers of 2 slots each, give or take a fifth.
+    assert 24 <= told_s <= 36
 
 
 @pytest.mark.parametrize(

@@ -9,35 +9,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 from aiohttp import web
 
-from mlservice.app import create_app
 from mlservice.server import _Server, allow_connections
 from mlservice.settings import Settings
-from tests.conftest import Spawn
+from tests.conftest import Serve, Spawn
 from tests.support import JSON, Client, Server, create, get, make_request, until
-
-Start = Callable[..., Awaitable[Client]]
-
-
-@pytest.fixture
-def start(settings: Settings, aiohttp_client: Any) -> Start:
-    """Return what starts a service with some settings changed."""
-
-    async def start(*routes: web.RouteDef, **changes: Any) -> Client:
-        app = create_app(msgspec.structs.replace(settings, **changes))
-        app.add_routes(routes)
-        client: Client = await aiohttp_client(Server(app))
-        return client
-
-    return start
 
 
 async def _open(
@@ -53,20 +35,24 @@ async def _ended(reader: asyncio.StreamReader, *, within_s: float) -> bytes:
     return await asyncio.wait_for(reader.read(), within_s)
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /health/li", b"GET / HTTP/1.1\r\nHost: x\r\nA: "])
-async def test_a_connection_that_sends_no_whole_head_is_closed(start: Start, sent: bytes) -> None:
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /health/li", b"GET / HTTP/1.1\r\nHost: localhost\r\nA: "]
+)
+async def test_a_connection_that_sends_no_whole_head_is_closed(serve: Serve, sent: bytes) -> None:
     """Whoever opens connections and says little does not keep them."""
-    client = await start(header_timeout_s=0.3)
+    client = await serve(header_timeout_s=0.3)
     reader, writer = await _open(client, sent)
 
     assert await _ended(reader, within_s=3) == b""
     writer.close()
 
 
-async def test_an_idle_connection_is_closed_when_its_time_is_over(start: Start) -> None:
+async def test_an_idle_connection_is_closed_when_its_time_is_over(serve: Serve) -> None:
     """Between two requests a connection stays open for the time that is set, no longer."""
-    client = await start(keepalive_timeout_s=0.3, header_timeout_s=9.0)
-    reader, writer = await _open(client, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+    client = await serve(keepalive_timeout_s=0.3, header_timeout_s=9.0)
+    reader, writer = await _open(
+        client, b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2
+    )
 
     answers = await _ended(reader, within_s=3)
 
@@ -75,11 +61,11 @@ async def test_an_idle_connection_is_closed_when_its_time_is_over(start: Start) 
 
 
 async def test_a_body_that_does_not_come_is_answered_and_its_connection_closed(
-    start: Start,
+    serve: Serve,
 ) -> None:
     """408 names the settings; nobody else waits for it meanwhile."""
-    client = await start(slow_client_s=0.3)
-    head = b"POST /models HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+    client = await serve(slow_client_s=0.3)
+    head = b"POST /models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
     reader, writer = await _open(client, head)
     assert (await get(client, "/health/live"))["live"] is True
 
@@ -92,10 +78,10 @@ async def test_a_body_that_does_not_come_is_answered_and_its_connection_closed(
     writer.close()
 
 
-async def test_a_body_that_trickles_is_given_up_though_it_moves(start: Start) -> None:
+async def test_a_body_that_trickles_is_given_up_though_it_moves(serve: Serve) -> None:
     """A byte now and then is not progress."""
-    client = await start(slow_client_s=0.3)
-    head = b"POST /models HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    client = await serve(slow_client_s=0.3)
+    head = b"POST /models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
     reader, writer = await _open(client, head)
     answered = asyncio.ensure_future(_ended(reader, within_s=5))
 
@@ -108,9 +94,9 @@ async def test_a_body_that_trickles_is_given_up_though_it_moves(start: Start) ->
     writer.close()
 
 
-async def test_a_body_that_comes_at_the_rate_is_read_whole(start: Start) -> None:
+async def test_a_body_that_comes_at_the_rate_is_read_whole(serve: Serve) -> None:
     """What lags behind by less than it may is taken, however long it lasts."""
-    client = await start(slow_client_s=0.6, slow_client_bytes_per_s=2000)
+    client = await serve(slow_client_s=0.6, slow_client_bytes_per_s=2000)
     body = json.dumps(make_request()).encode()
 
     async def pieces() -> Any:
@@ -128,16 +114,18 @@ async def _large(_: web.Request) -> web.Response:
     return web.Response(body=bytes(30_000_000))
 
 
-async def test_a_client_that_does_not_read_its_answer_is_left(start: Start) -> None:
+async def test_a_client_that_does_not_read_its_answer_is_left(serve: Serve) -> None:
     """Its connection is ended, so that its answer is not kept for ever."""
-    client = await start(web.get("/large", _large), slow_client_s=0.5)
+    client = await serve(web.get("/large", _large), slow_client_s=0.5)
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, (client.host, client.port))
     server = _server(client)
 
-    await asyncio.get_running_loop().sock_sendall(raw, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.get_running_loop().sock_sendall(
+        raw, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
     await until(lambda: _count(server, 1), within_s=3)
 
     await until(lambda: _count(server, 0), within_s=5)
@@ -155,9 +143,9 @@ async def _count(server: web.Server, expected: int) -> bool:
     return len(server.connections) == expected
 
 
-async def test_a_client_that_reads_slowly_enough_gets_its_whole_answer(start: Start) -> None:
+async def test_a_client_that_reads_slowly_enough_gets_its_whole_answer(serve: Serve) -> None:
     """What is taken at the rate is not cut, though it takes longer than a client may lag."""
-    client = await start(
+    client = await serve(
         web.get("/large", _large), slow_client_s=0.5, slow_client_bytes_per_s=1_000_000
     )
     size = 0
@@ -169,9 +157,9 @@ async def test_a_client_that_reads_slowly_enough_gets_its_whole_answer(start: St
     assert size == 30_000_000
 
 
-async def test_connections_beyond_the_limit_are_refused_and_health_is_not(start: Start) -> None:
+async def test_connections_beyond_the_limit_are_refused_and_health_is_not(serve: Serve) -> None:
     """503 with Retry-After on a connection that ends; health checks are answered still."""
-    client = await start(max_connections=3)
+    client = await serve(max_connections=3)
     idle = [await _open(client) for _ in range(3)]
 
     async with aiohttp.ClientSession(client.make_url("/").origin()) as another:
@@ -192,9 +180,9 @@ async def _is_served(client: Client) -> bool:
         return response.status == 200
 
 
-async def test_far_too_many_connections_are_closed_unanswered(start: Start) -> None:
+async def test_far_too_many_connections_are_closed_unanswered(serve: Serve) -> None:
     """Beyond those kept for health checks a connection costs nothing at all."""
-    client = await start(max_connections=1)
+    client = await serve(max_connections=1)
     idle = [await _open(client) for _ in range(33)]
 
     reader, writer = await _open(client)
@@ -204,9 +192,9 @@ async def test_far_too_many_connections_are_closed_unanswered(start: Start) -> N
         each.close()
 
 
-async def test_requests_beyond_the_limit_are_refused_and_health_is_not(start: Start) -> None:
+async def test_requests_beyond_the_limit_are_refused_and_health_is_not(serve: Serve) -> None:
     """While as many requests are under way as may be, another one is 503."""
-    client = await start(max_requests=1)
+    client = await serve(max_requests=1)
     model_id = await create(client, make_request())
     waiting = asyncio.ensure_future(
         client.get(f"/models/{model_id}", headers={"Prefer": "wait=30"})
@@ -223,9 +211,9 @@ async def test_requests_beyond_the_limit_are_refused_and_health_is_not(start: St
     await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def test_a_bomb_is_not_decoded_while_its_answer_is_read(start: Start) -> None:
+async def test_a_bomb_is_not_decoded_while_its_answer_is_read(serve: Serve) -> None:
     """2 GiB of zeros in 2 MB are refused at the limit, and cost less than a second of CPU."""
-    client = await start(training_body_bytes=1_000_000)
+    client = await serve(training_body_bytes=1_000_000)
     bomb = gzip.compress(bytes(1 << 26)) * 32
     begun = time.process_time()
 
@@ -244,7 +232,7 @@ async def test_a_request_line_and_a_header_have_at_most_8_kib(
 ) -> None:
     """The limits are those that are said, and in force."""
     line, field = (b"?" + b"a" * size, b"") if place == "line" else (b"", b"a" * size)
-    head = b"GET /health/live%b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nA: %b\r\n\r\n"
+    head = b"GET /health/live%b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nA: %b\r\n\r\n"
     reader, writer = await _open(client, head % (line, field))
 
     answer = await _ended(reader, within_s=3)

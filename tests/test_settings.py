@@ -19,6 +19,7 @@ OTHERS: dict[str, Any] = {
     "log_level": "error",
     "log_format": "json",
     "appendfsync": "always",
+    "store_share": 0.5,
 }
 LINKS = {
     "MLSERVICE_PORT": "tcp://10.0.0.1:80",
@@ -34,7 +35,7 @@ def _other(field: str) -> Any:
     default = getattr(Settings(), field)
     if isinstance(default, bool):
         return not default
-    return OTHERS[field] if isinstance(default, str) else default + 1
+    return OTHERS[field] if field in OTHERS else default + 1
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -292,6 +292,8 @@ class Machine(RuleBasedStateMachine):
             of_state.setdefault(expected.state, set()).add(model_id)
         queued, training = of_state.get("queued", set()), of_state.get("training", set())
         assert self._members("mls:open") == queued | training
+        for total in ("mls:bytes", "mls:bytes:anonymous"):
+            assert int(self.redis.get(total) or 0) == len("body") * len(queued | training)
         assert self._members("mls:open:anonymous") == queued | training
         assert self._members("mls:models:anonymous") == set(self.expected)
         assert self._members("mls:leases") == training
@@ -315,7 +317,7 @@ class Machine(RuleBasedStateMachine):
             for model_id in self.expected:
                 self.run(self.models.delete(model_id))
             left = {key.decode() for key in self.redis.scan_iter()}
-            assert left <= {"mls:sequence"}
+            assert left <= {"mls:sequence", "mls:pace"}
         finally:
             self.run(self.link.close())
             self.runner.close()

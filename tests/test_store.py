@@ -132,6 +132,7 @@ async def test_a_model_is_committed_in_one_step(store: Store, redis: "Redis") ->
         f"mls:events:{model_id}",
         "mls:models:anonymous",
         "mls:sequence",
+        "mls:pace",
     }
 
 
@@ -264,7 +265,7 @@ async def test_a_failed_record_goes_after_its_time(settings: Settings, redis: "R
         return not redis.exists(f"mls:model:{model_id}")
 
     await until(is_gone, within_s=5)
-    assert _keys(redis) == {"mls:sequence"}
+    assert _keys(redis) == {"mls:sequence", "mls:pace"}
     await link.close()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mlservice.embedded.process import Supervised
 from mlservice.errors import BadSetting
+from mlservice.settings import Settings
 
 SERVERS = ("valkey-server", "redis-server")
 # A socket's path has 108 bytes on Linux and 104 on macOS.
@@ -107,7 +108,7 @@ async def lock(folder: Path) -> int:
             return descriptor
 
 
-def command(folder: Path, *, appendfsync: str) -> list[str]:
+def command(folder: Path, *, appendfsync: str, memory_bytes: int = 0) -> list[str]:
     """Return the command that starts a private Valkey on a Unix socket.
 
     Parameters
@@ -116,6 +117,8 @@ def command(folder: Path, *, appendfsync: str) -> list[str]:
         A private folder for its data, its log and, if the path is short, its socket.
     appendfsync : str
         `everysec` or `always`.
+    memory_bytes : int
+        Its limit; 0 for half of the machine's memory.
     """
     options = {
         "port": "0",
@@ -125,6 +128,7 @@ def command(folder: Path, *, appendfsync: str) -> list[str]:
         "appendonly": "yes",
         "appendfsync": appendfsync,
         "save": "",
+        "maxmemory": str(memory_bytes or _half_of_memory()),
         "maxmemory-policy": "noeviction",
         "logfile": str(folder / "valkey.log"),
         "loglevel": "warning",
@@ -134,11 +138,18 @@ def command(folder: Path, *, appendfsync: str) -> list[str]:
     return [str(find_server()), *flags]
 
 
-def server(folder: Path, *, appendfsync: str, descriptor: int) -> Supervised:
+def _half_of_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def server(folder: Path, settings: Settings, *, descriptor: int) -> Supervised:
     """Return a private Valkey that keeps the folder's lock as long as it lives."""
+    start = command(
+        folder, appendfsync=settings.appendfsync, memory_bytes=settings.store_memory_bytes
+    )
     return Supervised(
         "valkey",
-        command(folder, appendfsync=appendfsync),
+        start,
         environ=os.environ,
         descriptors=[descriptor],
     )

@@ -21,6 +21,9 @@
 ``mls:grants``                   set      ids of all clients' keys
 ``mls:rate:{tenant}``            string   when the tenant's next request would be due
 ``mls:sequence``                 string   counter of models
+``mls:bytes``                    string   bytes of all that is open
+``mls:bytes:{tenant}``           string   the same of one tenant
+``mls:pace``                     string   how long a training takes, of late
 ``mls:workers``                  zset     workers, by when they were last seen
 ``mls:changes``                  channel  ids of models that changed
 ``mls:queued``                   channel  entries that were put into the queue

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from mlservice.errors import StoreUnavailable
 from mlservice.store.breaker import Breaker
+from mlservice.store.fullness import Fullness, store_full
 
 T = TypeVar("T")
 
@@ -61,6 +62,7 @@ class Link:
         self._timeout_s = timeout_s
         self._scripts = {name: redis.register_script(source) for name, source in _SOURCES.items()}
         self._breaker = Breaker(self._answers)
+        self.fullness = Fullness(lambda: self.call("INFO", "memory"))
 
     @property
     def is_away(self) -> bool:
@@ -79,6 +81,8 @@ class Link:
         ------
         StoreUnavailable
             If the store does not answer in time, or refuses.
+        StoreFull
+            If it has no memory left.
         """
         return (await self._within(lambda: self._batch([command]), most=2))[0]
 
@@ -113,6 +117,8 @@ class Link:
             self._breaker.suspect(begun, is_late=True)
         except (LostConnection, OSError):
             self._breaker.suspect(begun, is_late=False)
+        except OutOfMemoryError:
+            raise store_full("all of its memory is in use") from None
         except RedisError as error:
             # The text of a redis-py error can hold a whole command, data included
             # (redis-py#3491), so only its class is told.

@@ -45,7 +45,14 @@ class Models:
         self._entry = entry
 
     async def append(self, model_id: str, piece: bytes) -> None:
-        """Add a piece to a training's body; it goes after 60 s unless `create` follows."""
+        """Add a piece to a training's body; it goes after 60 s unless `create` follows.
+
+        Raises
+        ------
+        StoreFull
+            If the store has no room for new work.
+        """
+        await self._link.fullness.check(self._settings.store_share)
         key = keys.data(model_id)
         await self._link.batch([("RPUSH", key, piece), ("PEXPIRE", key, UPLOAD_MS)])
 
@@ -80,8 +87,8 @@ class Models:
         ------
         IdempotencyKeyReused
             If the key was sent with another body.
-        TooManyTrainings, TooManyModels
-            If a limit is reached.
+        TooManyTrainings, QueueFull, TooManyModels
+            If a limit is reached, the tenant's or that of all.
         StoreUnavailable
             If the store does not answer; the training may then exist.
         """
@@ -92,6 +99,7 @@ class Models:
             limits.queue_name, entry.id, entry.payload, _ms(limits.queue_timeout_s),
             limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
             once.key, once.fingerprint, KEPT_MS,
+            limits.open_bytes, limits.open_bytes_per_tenant,
         )  # fmt: skip
         if answer != b"ok":
             return await self._earlier(answer.decode(), told)
@@ -104,11 +112,11 @@ class Models:
             description=description,
         )
 
-    async def _earlier(self, answer: str, told: bytes) -> Record:
+    async def _earlier(self, answer: str, told: bytes | int) -> Record:
         """Return the model that the same request made before, or say what stands against one."""
-        if answer == "replayed":
+        if isinstance(told, bytes):
             return await self.record(told.decode())
-        raise refusal(answer, self._settings)
+        raise refusal(answer, self._settings, told)
 
     async def add(
         self,
@@ -135,9 +143,10 @@ class Models:
 
         Raises
         ------
-        IdempotencyKeyReused, TooManyModels, StoreUnavailable
+        IdempotencyKeyReused, TooManyModels, StoreFull, StoreUnavailable
             As `create` does.
         """
+        await self._link.fullness.check(self._settings.store_share)
         digest = await stage(self._link, model_id, 0, artifact)
         answer, told = await self._link.script(
             "import", model_id, self.tenant, name or "", description, digest,

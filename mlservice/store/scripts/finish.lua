@@ -4,7 +4,7 @@
 --       state: what it must be in; attempt, description, error, guard, name may be empty
 -- Returns ok, stale, not-due or no-artifact.
 local id, attempt, outcome, guard = ARGV[1], ARGV[3], ARGV[4], ARGV[8]
-local held = redis.call('HMGET', record_of(id), 'state', 'attempt')
+local held = redis.call('HMGET', record_of(id), 'state', 'attempt', 'started')
 local staged = staged_of(id, attempt)
 if held[1] ~= ARGV[2] or (attempt ~= '' and held[2] ~= attempt) then
   redis.call('UNLINK', staged)
@@ -12,6 +12,7 @@ if held[1] ~= ARGV[2] or (attempt ~= '' and held[2] ~= attempt) then
 end
 if guard ~= '' and not overdue('mls:' .. guard, id) then return 'not-due' end
 if outcome == 'ready' and redis.call('EXISTS', staged) == 0 then return 'no-artifact' end
+if attempt ~= '' and held[3] then note_pace(now() - held[3]) end
 release(id, ARGV[10])
 if outcome == 'ready' then
   redis.call('RENAME', staged, artifact_of(id))

@@ -1,6 +1,6 @@
 -- Key names and steps that the scripts share; `keys.py` has the same names.
-local OPEN, LEASES, DEADLINES, EXPIRIES =
-  'mls:open', 'mls:leases', 'mls:deadlines', 'mls:expiries'
+local OPEN, LEASES, DEADLINES, EXPIRIES, BYTES, PACE =
+  'mls:open', 'mls:leases', 'mls:deadlines', 'mls:expiries', 'mls:bytes', 'mls:pace'
 
 -- All times are the server's, in milliseconds: one clock for every process.
 local function moment()
@@ -16,6 +16,7 @@ local function staged_of(id, attempt) return 'mls:staged:' .. id .. ':' .. attem
 local function events_of(id) return 'mls:events:' .. id end
 local function idempotent_of(tenant, key) return 'mls:idempotent:' .. tenant .. ':' .. key end
 local function open_of(tenant) return 'mls:open:' .. tenant end
+local function bytes_of(tenant) return 'mls:bytes:' .. tenant end
 local function models_of(tenant) return 'mls:models:' .. tenant end
 local function alias_of(tenant, alias) return 'mls:alias:' .. tenant .. ':' .. alias end
 local function history_of(tenant, alias) return 'mls:history:' .. tenant .. ':' .. alias end
@@ -84,9 +85,12 @@ end
 
 -- What a training holds while it is open: its data, its places in sets, its entry.
 local function release(id, queue)
-  local held = redis.call('HMGET', record_of(id), 'tenant', 'state', 'attempt')
+  local held = redis.call('HMGET', record_of(id), 'tenant', 'state', 'attempt', 'bytes')
   redis.call('UNLINK', data_of(id))
-  redis.call('HDEL', record_of(id), 'claimant', 'progress')
+  redis.call('HDEL', record_of(id), 'claimant', 'progress', 'bytes')
+  for _, sum in ipairs({BYTES, bytes_of(held[1])}) do
+    if held[4] and redis.call('DECRBY', sum, held[4]) <= 0 then redis.call('DEL', sum) end
+  end
   redis.call('ZREM', OPEN, id)
   redis.call('ZREM', open_of(held[1]), id)
   redis.call('ZREM', LEASES, id)
@@ -94,4 +98,17 @@ local function release(id, queue)
   local attempt = tonumber(held[3])
   if held[2] == 'queued' then attempt = attempt + 1 end
   dequeue(queue, id .. ':' .. attempt)
+end
+
+-- How long one slot of each worker that lives would take for all that are queued.
+local function time_to_wait()
+  local workers = redis.call('ZCOUNT', 'mls:workers', now() / 1000 - 15, '+inf')
+  local pace = tonumber(redis.call('GET', PACE) or 1000)
+  return math.ceil(redis.call('ZCARD', DEADLINES) * pace / math.max(workers, 1))
+end
+
+-- Notes how long an attempt took, the last ten counting most.
+local function note_pace(took_ms)
+  local pace = tonumber(redis.call('GET', PACE) or took_ms)
+  redis.call('SET', PACE, math.ceil(pace + (took_ms - pace) / 10))
 end

@@ -1,4 +1,4 @@
-#!lua flags=no-cluster
+#!lua flags=allow-oom,no-cluster
 -- training -> queued: the worker stops (no guard), or its lease ran out (guard leases).
 -- ARGV: id attempt guard queue entry payload queue_timeout_ms
 -- Returns ok, stale, not-due or exhausted (the caller then ends the training).

@@ -1,0 +1,128 @@
+"""A store that is nearly full, and one that is: new work is refused, running work finishes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from mlservice.embedded.valkey import command, socket_path
+from mlservice.settings import Settings
+from tests.conftest import Serve
+from tests.support import (
+    JSON,
+    Client,
+    create,
+    get,
+    make_model,
+    make_request,
+    running_valkey,
+    store_model,
+    until,
+    work,
+)
+
+LIMIT = 24 << 20
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """Return settings for a store of its own, with little memory."""
+    url = f"unix://{socket_path(tmp_path)}"
+    start = command(tmp_path, appendfsync="everysec", memory_bytes=LIMIT)
+    with running_valkey(start, url):
+        yield Settings(redis_url=url)
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator["Redis"]:
+    """Return a client of that store."""
+    with Redis.from_url(settings.redis_url) as client:
+        yield client
+
+
+def _fill(redis: "Redis", share: float) -> None:
+    """Use this share of the store's memory."""
+    info: Any = redis.info
+    while (left := share * LIMIT - info("memory")["used_memory"]) > 20_000:
+        size = min(left, 1_000_000)
+        redis.rpush("filler", b"x" * int(size))
+
+
+async def _status(client: Client) -> tuple[int, str]:
+    async with client.post("/models", json=make_request()) as response:
+        document = await response.json()
+        assert response.status == 202 or int(response.headers["Retry-After"]) > 0
+        return response.status, document.get("type", "")
+
+
+async def _is_taken(client: Client) -> bool:
+    return (await _status(client))[0] == 202
+
+
+async def test_new_work_is_refused_early_so_that_running_work_can_finish(
+    serve: Serve, settings: Settings, redis: "Redis"
+) -> None:
+    """Beyond 80 % no training and no import is taken; what was queued trains and predicts."""
+    client = await serve()
+    model_id = await store_model(settings, make_model())
+    async with client.get(f"/models/{model_id}/artifact") as response:
+        artifact, media_type = await response.read(), response.content_type
+    queued = await create(client, make_request())
+    _fill(redis, 0.85)
+
+    await until(lambda: _is_refused(client), within_s=3)
+    headers = JSON | {"Content-Type": media_type}
+    async with client.post("/models", data=artifact, headers=headers) as imported:
+        assert (await imported.json())["type"] == "/problems/store-full"
+    await work(settings)
+
+    assert (await get(client, f"/models/{queued}"))["state"] == "ready"
+    redis.delete("filler")
+    await until(lambda: _is_taken(client), within_s=3)
+
+
+async def _is_refused(client: Client) -> bool:
+    return await _status(client) == (503, "/problems/store-full")
+
+
+async def test_the_share_that_is_left_free_is_a_setting(serve: Serve, redis: "Redis") -> None:
+    """With a larger share the same store takes the same training."""
+    _fill(redis, 0.85)
+    client = await serve(store_share=0.95)
+
+    assert await _status(client) == (202, "")
+
+
+async def test_a_store_without_memory_refuses_and_lets_go(serve: Serve, redis: "Redis") -> None:
+    """At the limit itself a training is 503; models predict, are cancelled and deleted."""
+    client = await serve(store_share=1.0)
+    model_id, queued = [await create(client, make_request()) for _ in range(2)]
+    _fill(redis, 0.9)
+    redis.config_set("maxmemory", LIMIT // 2)
+
+    assert await _status(client) == (503, "/problems/store-full")
+    async with client.post(f"/models/{queued}/cancel") as cancelled:
+        assert cancelled.status == 202
+    async with client.delete(f"/models/{model_id}") as deleted:
+        assert deleted.status == 204
+
+
+async def test_a_store_without_a_limit_is_never_full(serve: Serve, redis: "Redis") -> None:
+    """No limit, no share."""
+    redis.config_set("maxmemory", 0)
+    client = await serve(store_share=0.001)
+
+    assert await _status(client) == (202, "")
+
+
+def test_the_private_stores_memory_is_half_of_the_machines_unless_it_is_set(
+    tmp_path: Path,
+) -> None:
+    """A store without a limit would take all memory, and be killed."""
+    default = command(tmp_path, appendfsync="always")
+    chosen = command(tmp_path, appendfsync="always", memory_bytes=123_456_789)
+
+    assert int(default[default.index("--maxmemory") + 1]) > 100_000_000
+    assert chosen[chosen.index("--maxmemory") + 1] == "123456789"
