@@ -13,6 +13,7 @@ from mlservice.address import url_of
 from mlservice.browsers import BROWSERS, Browsers
 from mlservice.cache import CACHE, ModelCache
 from mlservice.handlers.operations import VITALS, Vitals
+from mlservice.handlers.protocols.tally import TALLY, Tally
 from mlservice.keyring import Keyring
 from mlservice.routes import add_routes
 from mlservice.server import Runner, allow_connections
@@ -30,6 +31,7 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[BROWSERS] = Browsers(settings)
     app[VITALS] = Vitals()
+    app[TALLY] = Tally()
     link = Link(open_redis(settings), settings.store_timeout_s)
     keyring = _admit(app, link)
     app[TRAININGS] = Trainings(link, settings, jobs.entry)

@@ -17,6 +17,7 @@ from mlservice.inference import Estimate, Likelihood
 from mlservice.search import Search, SearchDocument
 
 T = TypeVar("T")
+Readable = bytes | bytearray | memoryview | msgspec.Raw
 
 Label = str | int | bool
 State = Literal["queued", "training", "ready", "failed", "cancelled"]
@@ -352,7 +353,7 @@ def read_alias(body: bytes) -> AliasRequest:
     return read_json(_alias, body)
 
 
-def read_json(decoder: "msgspec.json.Decoder[T]", body: bytes | bytearray | memoryview) -> T:
+def read_json(decoder: "msgspec.json.Decoder[T]", body: Readable) -> T:
     """Read JSON as the decoder's type; it raises what `read_training` does."""
     try:
         return decoder.decode(body)

@@ -73,6 +73,17 @@ def check_media_type(request: web.Request, *allowed: str) -> None:
     charset = request.charset or "utf-8"
     if request.content_type.startswith("text/") and charset.lower() not in _CHARSETS:
         raise UnsupportedMediaType(f"The charset must be utf-8, it is {charset[:64]}.")
+    check_coding(request)
+
+
+def check_coding(request: web.Request) -> None:
+    """Refuse a body whose content coding is not read.
+
+    Raises
+    ------
+    UnsupportedMediaType
+        If `Content-Encoding` names another one than gzip, deflate and identity.
+    """
     coding = request.headers.get("Content-Encoding", "identity").lower()
     if coding not in _CODINGS:
         raise wrong_coding(repr(coding[:64]))
@@ -132,7 +143,7 @@ async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes
         yield bytes(piece)
 
 
-async def read_whole(request: web.Request, setting: str) -> bytearray:
+async def read_whole(request: web.Request, setting: str) -> bytes | bytearray:
     """Return a body; `setting` is the name of the one that holds the largest size, decoded.
 
     Raises
@@ -143,11 +154,16 @@ async def read_whole(request: web.Request, setting: str) -> bytearray:
     most: int = getattr(request.app[SETTINGS], setting)
     if (request.content_length or 0) > most:
         raise _too_large(most, setting, f"{request.content_length}")
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > most:
-            raise _too_large(most, setting, "more")
+    content = request.content
+    # Nearly always the whole of a small body is there at once.
+    first = await content.readany()
+    if content.at_eof() and len(first) <= most:
+        return first
+    body = bytearray(first)
+    while len(body) <= most and not content.at_eof():
+        body += await content.readany()
+    if len(body) > most:
+        raise _too_large(most, setting, "more")
     return body
 
 

@@ -37,6 +37,7 @@ MAIN_SETTINGS = (
 )
 LIMITS = (
     "training_body_bytes",
+    "prediction_body_bytes",
     "max_features",
     "max_categories",
     "max_columns",

@@ -5,13 +5,24 @@ from aiohttp import web
 from mlservice import openapi
 from mlservice.access import SCOPES
 from mlservice.handlers.operations import DOCUMENT
-from mlservice.routes import aliases, models, operations, predictions
+from mlservice.routes import (
+    aliases,
+    mlflow,
+    models,
+    open_inference,
+    operations,
+    predictions,
+    v1,
+)
 from mlservice.routes.route import Route
 
 ROUTES: tuple[Route, ...] = (
     *models.ROUTES,
     *predictions.ROUTES,
     *aliases.ROUTES,
+    *open_inference.ROUTES,
+    *v1.ROUTES,
+    *mlflow.ROUTES,
     *operations.ROUTES,
 )
 

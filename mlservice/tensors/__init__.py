@@ -6,7 +6,7 @@ from mlservice.tensors.datatypes import wrong as wrong
 from mlservice.tensors.request import HEADER_LENGTH as HEADER_LENGTH
 from mlservice.tensors.request import InferenceRequest as InferenceRequest
 from mlservice.tensors.request import Input as Input
-from mlservice.tensors.request import Wanted as Wanted
+from mlservice.tensors.request import WantedOutput as WantedOutput
 from mlservice.tensors.request import read_request as read_request
 from mlservice.tensors.request import read_tensors as read_tensors
 from mlservice.tensors.request import read_wanted as read_wanted

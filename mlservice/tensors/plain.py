@@ -1,6 +1,7 @@
 """Tensors as JSON: row by row, flat or nested as the shape is."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -63,14 +64,26 @@ def to_json(values: Values) -> list[Any]:
 
 def _fast(data: bytes | msgspec.Raw, shape: Sequence[int]) -> NDArray[np.float64] | None:
     """Return numbers that are all there, flat or a matrix; or nothing, and no reason."""
-    begin = bytes(memoryview(data)[:16])
+    if (matrix := matrix_of(data)) is not None:
+        return matrix.ravel() if matrix.shape == tuple(shape) else None
     try:
-        if not begin.lstrip()[1:].lstrip().startswith(b"["):
-            return np.array(_floats.decode(data), dtype=np.float64)
-        matrix = np.array(_nested_floats.decode(data), dtype=np.float64)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return np.array(_floats.decode(data), dtype=np.float64)
+    except msgspec.MsgspecError:
         return None
-    return matrix.ravel() if matrix.shape == tuple(shape) else None
+
+
+def matrix_of(data: bytes | msgspec.Raw) -> NDArray[np.float64] | None:
+    """Return the matrix that lists of numbers in a list are, or nothing, and no reason."""
+    begin = bytes(memoryview(data)[:16]).lstrip()
+    if not begin.startswith(b"[") or not begin[1:].lstrip().startswith(b"["):
+        return None
+    try:
+        rows = _nested_floats.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    if len(set(map(len, rows))) != 1:
+        return None
+    return np.fromiter(chain.from_iterable(rows), np.float64).reshape(len(rows), -1)
 
 
 def _parse(data: bytes | msgspec.Raw) -> Any:

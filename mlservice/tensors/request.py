@@ -66,7 +66,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WantedOutput:
     """How an output is to be answered.
 
     Attributes
@@ -85,7 +85,7 @@ class Wanted:
 _request = msgspec.json.Decoder(InferenceRequest)
 
 
-def split(body: bytes, length: str | None) -> tuple[memoryview, memoryview]:
+def split(body: bytes | bytearray, length: str | None) -> tuple[memoryview, memoryview]:
     """Return the JSON of a body, and the bytes behind it.
 
     Parameters
@@ -178,7 +178,7 @@ def _binary_size(sent: Input, place: str) -> int:
     return _whole(sent.parameters, _SIZE, 0, place) if _SIZE in sent.parameters else 0
 
 
-def read_wanted(request: InferenceRequest, known: Sequence[str]) -> list[Wanted]:
+def read_wanted(request: InferenceRequest, known: Sequence[str]) -> list[WantedOutput]:
     """Return the outputs that a request asks for, all in their order if it names none.
 
     Raises
@@ -188,8 +188,8 @@ def read_wanted(request: InferenceRequest, known: Sequence[str]) -> list[Wanted]
     """
     binary = _switch(request.parameters, "binary_data_output", False, "")
     if not request.outputs:
-        return [Wanted(name=name, binary=binary) for name in known]
-    wanted: dict[str, Wanted] = {}
+        return [WantedOutput(name=name, binary=binary) for name in known]
+    wanted: dict[str, WantedOutput] = {}
     for position, asked in enumerate(request.outputs):
         place = f"/outputs/{position}"
         if asked.name not in known or asked.name in wanted:
@@ -198,7 +198,7 @@ def read_wanted(request: InferenceRequest, known: Sequence[str]) -> list[Wanted]
                 f"Each output must be one of {', '.join(known)}, and stand once; "
                 f"it is {asked.name[:64]!r}.",
             )
-        wanted[asked.name] = Wanted(
+        wanted[asked.name] = WantedOutput(
             name=asked.name,
             binary=_switch(asked.parameters, "binary_data", binary, place),
             classification=_whole(asked.parameters, "classification", 1, place)

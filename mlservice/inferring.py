@@ -1,0 +1,254 @@
+"""One inference of the Open Inference Protocol: from a request's bytes to an answer's bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+from numpy.typing import NDArray
+
+from mlservice.errors import InvalidRequest
+from mlservice.instances import check_answer, wanted_of
+from mlservice.limits import check_size
+from mlservice.predicting.choosing import likeliest
+from mlservice.predicting.matching import match
+from mlservice.schemas import label_name
+from mlservice.scores import Scored
+from mlservice.scoring import Scorer
+from mlservice.settings import Settings
+from mlservice.table import Table
+from mlservice.tensors import (
+    BYTES,
+    InferenceRequest,
+    InferenceResponse,
+    Output,
+    Tensor,
+    WantedOutput,
+    read_request,
+    read_tensors,
+    read_wanted,
+    split,
+    write,
+    wrong,
+)
+from mlservice.tensors.metadata import CLASSES, OUTPUTS, PROBABILITIES, label_datatype
+
+_LARGEST_FP32 = float(np.finfo(np.float32).max)
+_values = msgspec.json.Decoder(list[float | list[float]])
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model's name and version, as they were asked for and are answered."""
+
+    name: str
+    version: str | UnsetType = UNSET
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """The body of an answer.
+
+    Attributes
+    ----------
+    json_bytes : int or None
+        How many of its bytes are JSON, where tensors follow as bytes.
+    rows : int
+        How many rows were predicted.
+    """
+
+    body: bytes
+    json_bytes: int | None
+    rows: int
+
+
+def infer(
+    scorer: Scorer, named: Named, body: bytes | bytearray, length: str | None, limits: Settings
+) -> Answered:
+    """Predict the rows of an inference request.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        The model.
+    named : Named
+        How it was asked for.
+    body : bytes
+        JSON, and perhaps tensors as bytes behind it.
+    length : str or None
+        The header that says how many bytes are JSON; "0": the body is one tensor.
+    limits : Settings
+        How many numbers an answer may have.
+
+    Raises
+    ------
+    MalformedJson, MalformedBody, InvalidRequest, InvalidRow, TableTooLarge
+        If something of it is not what the model takes.
+    """
+    if length == "0":
+        scored = _score_matrix(_raw(body, scorer), scorer, limits)
+        wanted = [WantedOutput(name=each, binary=True) for each in OUTPUTS]
+        return _answer(scorer, named, scored, wanted)
+    text, rest = split(body, length)
+    asked = read_request(text)
+    if not rest and (row := _single_row(asked, scorer)) is not None:
+        return Answered(body=_answer_row(scorer, named, row, asked.id), json_bytes=None, rows=1)
+    wanted = read_wanted(asked, OUTPUTS)
+    scored = _score(read_tensors(asked.inputs, rest), scorer, limits)
+    return _answer(scorer, named, scored, wanted, asked.id)
+
+
+def _single_row(asked: InferenceRequest, scorer: Scorer) -> list[float] | None:
+    """Return the one row of a request that asks for no more than JSON, else nothing."""
+    if len(asked.inputs) > 1 or asked.outputs or asked.parameters or scorer.encoder:
+        return None
+    sent = asked.inputs[0]
+    width = len(scorer.features)
+    is_plain = sent.shape == [1, width] and not sent.parameters
+    if not is_plain or sent.data is UNSET or sent.datatype not in {"FP64", "FP32"}:
+        return None
+    try:
+        row: list[Any] = _values.decode(sent.data)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    if len(row) == 1 and isinstance(row[0], list):
+        [row] = row
+    # What does not fit is read again, and told with its place.
+    if len(row) != width or list in map(type, row):
+        return None
+    if sent.datatype == "FP32" and max(map(abs, row)) > _LARGEST_FP32:
+        return None
+    return row
+
+
+def _answer_row(
+    scorer: Scorer, named: Named, row: Sequence[float], identity: str | UnsetType
+) -> bytes:
+    best, probabilities = scorer.score_row(row)
+    labels = scorer.labels
+    classes = Output(name=CLASSES, datatype=label_datatype(labels), shape=[1], data=[labels[best]])
+    shares = Output(
+        name=PROBABILITIES, datatype="FP64", shape=[1, len(probabilities)], data=probabilities
+    )
+    return _encode(
+        InferenceResponse(
+            model_name=named.name,
+            model_version=named.version,
+            id=identity,
+            outputs=[classes, shares],
+        )
+    )
+
+
+def _raw(body: bytes | bytearray, scorer: Scorer) -> NDArray[np.float64]:
+    """Return the matrix that a body without JSON is: float64, row by row."""
+    width = 8 * len(scorer.features)
+    if not body or len(body) % width:
+        raise InvalidRequest(
+            f"A body without JSON must be rows of {len(scorer.features)} FP64 numbers, "
+            f"{width} bytes each; it has {len(body)} bytes."
+        )
+    return np.frombuffer(body, "<f8").reshape(-1, len(scorer.features))
+
+
+def _score(tensors: Sequence[Tensor], scorer: Scorer, limits: Settings) -> Scored:
+    """Score one matrix, or one tensor a feature."""
+    if {tensor.name for tensor in tensors} == scorer.described.keys():
+        rows = tensors[0].shape[0]
+        table = Table({each.name: _column(each, i, rows) for i, each in enumerate(tensors)})
+        columns = match(table, wanted_of(scorer))
+        check_answer(columns, len(scorer.labels), limits)
+        return scorer.table.score(columns)
+    if len(tensors) > 1:
+        raise _wrong_names(tensors, scorer)
+    return _score_matrix(_matrix(tensors[0], scorer), scorer, limits)
+
+
+def _score_matrix(X: NDArray[np.float64], scorer: Scorer, limits: Settings) -> Scored:
+    numbers = len(X) * len(scorer.labels)
+    check_size("numbers in an answer", numbers, "prediction_cells", limits)
+    return scorer.table.score_matrix(X)
+
+
+def _wrong_names(tensors: Sequence[Tensor], scorer: Scorer) -> InvalidRequest:
+    sent = {tensor.name for tensor in tensors}
+    lacks, more = sorted(scorer.described.keys() - sent), sorted(sent - scorer.described.keys())
+    parts = [f"{lacks[0]!r} is left out"] if lacks else []
+    parts += [f"{more[0][:64]!r} is none of them"] if more else []
+    return wrong(
+        "/inputs",
+        f"Inputs must be one matrix, or a tensor for each feature; {' and '.join(parts)}.",
+    )
+
+
+def _matrix(tensor: Tensor, scorer: Scorer) -> NDArray[np.float64]:
+    if isinstance(tensor.values, list):
+        raise wrong("/inputs/0/datatype", "A matrix must have numbers, its datatype is BYTES.")
+    if not len(tensor.values):
+        raise wrong("/inputs/0/shape", "A tensor must have at least one row, it has none.")
+    shape = (-1, 1) if len(tensor.shape) == 1 == len(scorer.features) else tensor.shape
+    return tensor.values.astype(np.float64, copy=False).reshape(shape)
+
+
+def _column(tensor: Tensor, position: int, rows: int) -> list[Any] | NDArray[np.float64]:
+    """Return a feature's values from a tensor of shape [N] or [N, 1], N the same for all."""
+    place = f"/inputs/{position}"
+    if tensor.shape not in {(rows,), (rows, 1)} or not rows:
+        raise wrong(
+            f"{place}/shape",
+            f"Tensors of features must have one shape, [N] or [N, 1]; that of "
+            f"{tensor.name[:64]!r} is {list(tensor.shape)}, the first has {rows} rows.",
+        )
+    if not isinstance(tensor.values, list):
+        return tensor.values.astype(np.float64, copy=False)
+    try:
+        return [value.decode() or None for value in tensor.values]
+    except UnicodeDecodeError as error:
+        raise wrong(f"{place}/data", f"A text must be UTF-8, it is not: {error.reason}.") from error
+
+
+def _answer(
+    scorer: Scorer,
+    named: Named,
+    scored: Scored,
+    wanted: Sequence[WantedOutput],
+    identity: str | UnsetType = UNSET,
+) -> Answered:
+    outputs = [(_output(each, scorer, scored), each.binary) for each in wanted]
+    body, length = write(outputs, name=named.name, version=named.version, identity=identity)
+    return Answered(body=body, json_bytes=length, rows=len(scored.positions))
+
+
+def _output(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tensor:
+    if wanted.classification:
+        return _classification(wanted, scorer, scored)
+    rows = len(scored.positions)
+    if wanted.name == PROBABILITIES:
+        shares = scored.probabilities
+        return Tensor(PROBABILITIES, "FP64", shares.shape, shares.ravel())
+    datatype = label_datatype(scorer.labels)
+    if datatype == BYTES:
+        texts = [name.encode() for name in scorer.label_names]
+        values = list(map(texts.__getitem__, scored.positions.tolist()))
+        return Tensor(CLASSES, BYTES, (rows,), values)
+    return Tensor(CLASSES, datatype, (rows,), np.array(scorer.labels)[scored.positions])
+
+
+def _classification(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tensor:
+    """Return the likeliest classes of each row as texts `value:index:label`."""
+    if wanted.name != PROBABILITIES:
+        raise wrong(
+            "/outputs", f"classification must be asked of {PROBABILITIES}, not of {CLASSES}."
+        )
+    shares = scored.probabilities
+    many = min(wanted.classification, shares.shape[1])
+    order = likeliest(shares, many)
+    texts = [
+        f"{share!r}:{place}:{label_name(scorer.labels[place])}".encode()
+        for places, row in zip(order.tolist(), shares.tolist(), strict=True)
+        for place, share in ((place, row[place]) for place in places)
+    ]
+    return Tensor(PROBABILITIES, BYTES, (len(shares), many), texts)

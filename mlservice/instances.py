@@ -1,0 +1,171 @@
+"""Rows in the words of V1 and of MLflow: lists of instances, or columns by name.
+
+An instance is a list of values in the order of the model's features, an object
+of them by name, or, of a model with one feature, the value itself.
+"""
+
+import base64
+import binascii
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from numpy.typing import NDArray
+
+from mlservice.errors import Fault, InvalidRequest, InvalidRow, InvalidTable
+from mlservice.limits import check_size
+from mlservice.predicting.matching import Wanted, match
+from mlservice.preparation import Column, Texts
+from mlservice.schemas import Label, read_json
+from mlservice.scores import Scored
+from mlservice.scoring import Scorer
+from mlservice.settings import Settings
+from mlservice.table import Table, from_json
+from mlservice.tensors.plain import matrix_of
+
+_anything = msgspec.json.Decoder(Any)
+
+
+def from_rows(
+    sent: msgspec.Raw, wanted: Wanted, member: str, *, extra: bool = False
+) -> dict[str, Column]:
+    """Return a model's columns from a list of instances.
+
+    Parameters
+    ----------
+    sent : Raw
+        JSON.
+    wanted : Wanted
+        What the model reads.
+    member : str
+        Pointer to the list.
+    extra : bool
+        Whether objects may have members that are no features.
+
+    Raises
+    ------
+    MalformedJson
+        If it is nested too deeply.
+    InvalidRequest, InvalidTable, InvalidRow
+        If it is no such list, or the rows are none that the model takes.
+    """
+    if (matrix := matrix_of(sent)) is not None:
+        return _match(_from_matrix(matrix, wanted, member), wanted, member)
+    rows = read_json(_anything, sent)
+    if not isinstance(rows, list):
+        raise _wrong(member, "must be a list of instances, it is not")
+    if not rows or isinstance(rows[0], dict):
+        return from_records(rows, wanted, member, extra=extra)
+    return _match(_from_lists(rows, wanted, member), wanted, member)
+
+
+def from_records(
+    rows: list[Any], wanted: Wanted, member: str, *, extra: bool = False
+) -> dict[str, Column]:
+    """Return a model's columns from a list of objects; it raises what `from_rows` does."""
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise _wrong(f"{member}/{place}", "must be an object as the others are, it is not")
+    with told_at(member):
+        return _match(from_json(rows), wanted, member, extra=extra)
+
+
+def from_columns(
+    sent: dict[str, Any], wanted: Wanted, member: str, *, extra: bool = False
+) -> dict[str, Column]:
+    """Return a model's columns from an object of lists; it raises what `from_rows` does."""
+    with told_at(member):
+        return _match(from_json(sent), wanted, member, extra=extra)
+
+
+def _from_matrix(matrix: NDArray[Any], wanted: Wanted, member: str) -> Table:
+    names = [feature.name for feature in wanted.features]
+    if not matrix.size or matrix.shape[1] != len(names):
+        raise _wrong(member, f"must have rows of {len(names)} values; {_order(names)}")
+    return Table(dict(zip(names, matrix.T, strict=True)), "split")
+
+
+def _from_lists(rows: list[Any], wanted: Wanted, member: str) -> Table:
+    names = [feature.name for feature in wanted.features]
+    if len(names) == 1:
+        # The values themselves, or lists of one.
+        rows = [row if isinstance(row, list) else [row] for row in rows]
+    for place, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise _wrong(
+                f"{member}/{place}", f"must be a list of {len(names)} values; {_order(names)}"
+            )
+    columns: dict[str, Any] = {
+        name: list(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    return Table(columns, "split")
+
+
+def _order(names: list[str]) -> str:
+    more = ", …" if len(names) > 20 else ""
+    return f"their order is {', '.join(names[:20])}{more}"
+
+
+def _match(table: Table, wanted: Wanted, member: str, *, extra: bool = False) -> dict[str, Column]:
+    for name in wanted.texts & table.columns.keys():
+        if isinstance(cells := table.columns[name], list):
+            table.columns[name] = [_text(cell, member) for cell in cells]
+    with told_at(member):
+        return match(table, wanted, ignores_extra=extra)
+
+
+def _text(cell: Any, member: str) -> Any:
+    """Return a text that is sent as `{"b64": ...}`, everything else as it is."""
+    if not isinstance(cell, dict) or cell.keys() != {"b64"}:
+        return cell
+    try:
+        return base64.b64decode(cell["b64"], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise _wrong(member, "must have UTF-8 in base64 as b64, it has not") from error
+
+
+def check_answer(columns: dict[str, Column], cells_of_row: int, limits: Settings) -> None:
+    """Refuse rows whose answer would be too large.
+
+    Raises
+    ------
+    TableTooLarge
+        If its numbers are more than the limit.
+    """
+    first = next(iter(columns.values()))
+    rows = len(first.codes if isinstance(first, Texts) else first)
+    check_size("numbers in an answer", rows * cells_of_row, "prediction_cells", limits)
+
+
+def wanted_of(scorer: Scorer) -> Wanted:
+    """Return what a model reads."""
+    return Wanted(features=scorer.table.preparation.features, target=scorer.target)
+
+
+def labels_of(scorer: Scorer, scored: Scored) -> list[Label]:
+    """Return the class of each row."""
+    return list(map(scorer.labels.__getitem__, scored.positions.tolist()))
+
+
+@contextlib.contextmanager
+def told_at(member: str) -> Iterator[None]:
+    """Point the faults of a table at where it stands in the body."""
+    try:
+        yield
+    except (InvalidTable, InvalidRow) as problem:
+        problem.errors = tuple(_moved(fault, member) for fault in problem.errors)
+        raise
+
+
+def _moved(fault: Fault, member: str) -> Fault:
+    if fault.pointer is None or not fault.pointer.startswith("/data"):
+        return fault
+    # Rows without names were read as the form split, which has them one deeper.
+    below = fault.pointer.removeprefix("/data").removeprefix("/data")
+    return msgspec.structs.replace(fault, pointer=member + below)
+
+
+def _wrong(pointer: str, detail: str) -> InvalidRequest:
+    said = f"{pointer} {detail}."
+    return InvalidRequest(said, errors=[Fault(pointer=pointer, detail=said)])
