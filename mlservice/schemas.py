@@ -186,7 +186,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[FitWarning]
     memory_bytes: Annotated[
         int,
-        Meta(description="Estimate: the body, and three matrices of 8 bytes a cell of the table."),
+        Meta(description="About what its process takes, within a factor of two."),
     ]
 
 

@@ -42,7 +42,7 @@ def to_msgpack(columns: dict[str, list[Any]], **members: Any) -> bytes:
     """Write a table as arrays and lists of text."""
     packed = {
         name: column
-        if isinstance(column[0], str)
+        if str in map(type, column)
         else {"dtype": "<f8", "data": np.array(column, "<f8").tobytes()}
         for name, column in columns.items()
     }
@@ -72,6 +72,35 @@ async def post(
     # Not as bytes, of which the client would set the length before it compresses them.
     async with client.post(f"/models{query}", data=io.BytesIO(body), headers=headers) as response:
         return response.status, await response.json()
+
+
+def test_every_format_of_a_table_with_gaps_and_texts_has_one_digest() -> None:
+    """Kinds are decided by column, the same for the same data in every format."""
+    columns: dict[str, list[Any]] = {
+        "number": [0.1, -2.0, 1e300, 5e-324] * 3,
+        "whole": [1, 2, -3, 2**40] * 3,
+        "gaps": [None, 0.5, 1.0, None] * 3,
+        "text": ["b", None, '\u00e9,\n"', "1"] * 3,
+        "y": ["p", "q"] * 6,
+    }
+    names, rows = list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    forms = (columns, records, {"columns": names, "data": rows})
+    sent = [Sent(body=msgspec.json.encode({"data": data, "target": "y"})) for data in forms]
+    sent += [
+        Sent(media_type=CSV, body=to_csv(columns)),
+        Sent(media_type=NDJSON, body=to_ndjson(columns)),
+        Sent(media_type=MSGPACK, body=to_msgpack(columns)),
+        Sent(media_type=PARQUET, body=to_parquet(columns)),
+        Sent(media_type=ARROW, body=to_arrow(columns)),
+    ]
+
+    datasets = [check(each, Settings())[1] for each in sent]
+
+    assert len({dataset.digest() for dataset in datasets}) == 1
+    kinds = [each.kind for each in datasets[0].features]
+    assert kinds == ["number", "number", "number", "text"]
+    assert all(dataset.features == datasets[0].features for dataset in datasets)
 
 
 async def test_every_format_gives_the_same_model(client: Client, settings: Settings) -> None:

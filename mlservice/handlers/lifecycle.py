@@ -19,6 +19,7 @@ from mlservice.errors import (
     ModelNotReady,
     UnsupportedMediaType,
 )
+from mlservice.estimate import memory_of
 from mlservice.idempotency import read_once
 from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
 from mlservice.parent import MEMBER, Parent, open_parent, unusable
@@ -135,8 +136,7 @@ def _tell(sent: Sent, name: str | None, description: Description) -> web.Respons
     told: dict[str, Any] = {
         field: getattr(description, field, None) for field in DryRun.__struct_fields__
     }
-    cells = description.rows * (len(description.features or ()) + 1)
-    told |= {"name": name, "memory_bytes": len(sent.body) + 3 * 8 * cells}
+    told |= {"name": name, "memory_bytes": memory_of(description, len(sent.body))}
     told |= {"fits": count_fits(description)}
     return respond(DryRun(**told))
 
