@@ -60,6 +60,5 @@ EXPOSE 8000
 # A worker's container overrides this with `arq --check workers.settings.WorkerSettings`.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["mlservice", "health"]
-# Without keys the service refuses to listen here; whoever starts the container adds
-# --allow-anonymous where only the right people reach it.
-CMD ["mlservice", "serve", "--api-only", "--host", "0.0.0.0"]
+# It asks for keys; `mlservice keys create` makes one, in this container or another.
+CMD ["mlservice", "serve", "--api-only", "--host", "0.0.0.0", "--require-keys"]
