@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -99,6 +100,23 @@ def test_processes_share_the_memory_that_is_left() -> None:
 
     [share] = limits
     assert most / 4 <= share < most / 3
+
+
+def test_processes_have_nothing_open_of_their_parent() -> None:
+    """A socket whose peer waits for the parent's end is closed when the parent ends."""
+    ours, theirs = socket.socketpair()
+
+    def task(number: int) -> dict[str, Any]:
+        try:
+            os.fstat(theirs.fileno())
+        except OSError:
+            return {"open": False, "number": number}
+        return {"open": True}
+
+    with ours, theirs:
+        answers = list(crew.share_out(task, 3, 2))
+
+    assert not any(answer["open"] for _, answer in answers)
 
 
 def test_nobody_is_left_when_the_caller_stops_asking() -> None:
