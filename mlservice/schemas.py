@@ -191,11 +191,15 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a fit is; the solver lbfgs tells its iterations, a search its fits."""
+    """How far a fit is; the solver lbfgs tells its iterations, a search its fits.
+
+    The loss is the mean log loss of the rows that are fitted on, of a moment ago.
+    """
 
     phase: Literal["reading", "search", "fitting", "evaluating", "storing"]
     iteration: int | None = None
     max_iter: int | None = None
+    loss: float | None = None
     fit: int | None = None
     fits: int | None = None
 

@@ -101,7 +101,12 @@ async def test_the_document_tells_how_far_a_fit_is(client: Client, settings: Set
     await client.post(f"/models/{model_id}/cancel")
     await worker
     after = await get(client, f"/models/{model_id}")
-    assert progress == {"phase": "fitting", "iteration": None, "max_iter": None}
+    assert progress == {
+        "phase": "fitting",
+        "iteration": None,
+        "max_iter": None,
+        "loss": None,
+    }
     assert (before["progress"], after["progress"]) == (None, None)
 
 

@@ -10,6 +10,7 @@ from mlservice.dataset import prepare
 from mlservice.schemas import read_training
 from mlservice.settings import Settings
 from tests.support import make_request
+from workers import progress
 from workers.training import fit, train
 
 
@@ -17,10 +18,13 @@ class _Told:
     """Keeps what it is told."""
 
     def __init__(self) -> None:
-        self.all: list[tuple[str, int | None, int | None]] = []
+        self.all: list[tuple[str, float | None, float | None]] = []
+        self.losses: list[tuple[float, float]] = []
 
-    def __call__(self, phase: str, **done: int) -> None:
+    def __call__(self, phase: str, **done: float) -> None:
         self.all.append((phase, done.get("iteration"), done.get("max_iter")))
+        if "loss" in done:
+            self.losses.append((done["iteration"], done["loss"]))
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"])
@@ -51,6 +55,23 @@ def test_lbfgs_tells_each_iteration() -> None:
         *(("fitting", i, 10_000) for i in range(done + 1)),
         ("evaluating", None, None),
     ]
+
+
+def test_lbfgs_tells_the_loss_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the log loss of a fit that stops there, and is found after 20 iterations at least."""
+    monkeypatch.setattr(progress, "TELL_EVERY_S", 0)
+    told = _Told()
+    options: dict[str, Any] = {"tol": 1e-10, "max_iter": 10_000}
+    body = make_request(params=options, evaluation={"test_size": 0})
+
+    trained = train(msgspec.json.encode(body), Settings(), told)
+
+    iteration, loss = told.losses[0]
+    stopped = make_request(params=options | {"max_iter": iteration}, evaluation={"test_size": 0})
+    metrics = train(msgspec.json.encode(stopped), Settings()).description.metrics
+    assert metrics
+    assert loss == pytest.approx(metrics.train.log_loss)
+    assert 20 <= iteration < trained.model.n_iter[0]
 
 
 def test_a_fit_that_cannot_last_is_not_followed() -> None:

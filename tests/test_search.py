@@ -277,9 +277,9 @@ def test_progress_counts_the_fits() -> None:
     X, y = samples(n_classes=2)
     data = {"a": X[:, 0].tolist(), "y": y.tolist()}
     body = {"data": data, "target": "y", "search": {"C": [1, 2], "folds": 3}}
-    told: list[tuple[str, dict[str, int]]] = []
+    told: list[tuple[str, dict[str, float]]] = []
 
-    def tell(phase: str, **done: int) -> None:
+    def tell(phase: str, **done: float) -> None:
         told.append((phase, done))
 
     train(json.dumps(body).encode(), Settings(search_processes=1), tell)

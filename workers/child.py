@@ -68,12 +68,12 @@ class _Teller:
         self._phase = ""
         self._told = 0.0
 
-    def __call__(self, phase: str, **done: int) -> None:
+    def __call__(self, phase: str, **done: float) -> None:
         now = time.monotonic()
         if phase == self._phase and now - self._told < TELL_EVERY_S:
             return
         self._phase, self._told = phase, now
-        progress = {"phase": phase, "iteration": None, "max_iter": None, **done}
+        progress = {"phase": phase, "iteration": None, "max_iter": None, "loss": None, **done}
         with contextlib.suppress(OSError):
             _send(self._connection, {"progress": progress})
 

@@ -13,6 +13,7 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from mlservice import __version__, coefficients
 from mlservice.catalogue import Solver
@@ -177,7 +178,7 @@ def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list
     if dataset.parent:
         unfitted.warm_start = True
         unfitted.coef_, unfitted.intercept_ = start(dataset.parent, dataset.preparation)
-    follow(unfitted, tell, dataset.X.size * len(dataset.classes))
+    follow(unfitted, tell, dataset.X.size * len(dataset.classes), partial(_loss, dataset))
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -188,6 +189,15 @@ def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list
     if _gave_up(caught) or not finite:
         raise NumericalFailure(_NOT_FINITE)
     return fitted, _in_words(caught, fitted)
+
+
+def _loss(dataset: Dataset, fitted: LogisticRegression) -> float:
+    """Return the mean log loss of the rows that are fitted on."""
+    with warnings.catch_warnings():
+        # What is odd about the numbers, the fit itself has to say.
+        warnings.simplefilter("ignore")
+        P = fitted.predict_proba(dataset.X)
+        return float(log_loss(dataset.y, P, sample_weight=dataset.sample_weight))
 
 
 def _gave_up(caught: list[warnings.WarningMessage]) -> bool:
