@@ -363,6 +363,33 @@ async def test_contributions_sum_to_the_log_odds(client: Client, settings: Setti
     assert answer["contributions"][2]["yes"]["t"] == 0.0
 
 
+async def test_a_reference_contributes_nothing(client: Client, settings: Settings) -> None:
+    """The others of its feature contribute what sets them apart from it, and all is the score."""
+    features = tuple(
+        Feature(name=name, kind="text", missing=True, categories=("x", "y"), reference="x")
+        for name in "tu"
+    )
+    model = make_model(described=features, coef=[[1.0, 2.0, 4.0, 8.0]], intercept=[0.5])
+    model_id = await store_model(settings, model)
+    body = {"t": ["x", "y", None, "never"], "u": ["y", "x", "y", None]}
+
+    answer = await ask(client, model_id, {"data": body, "explain": True})
+
+    assert [row["yes"] for row in answer["contributions"]] == [
+        {"t": 0.0, "u": 4.0},
+        {"t": 1.0, "u": 0.0},
+        {"t": 2.0, "u": 4.0},
+        {"t": 0.0, "u": 8.0},
+    ]
+    sums = [0.5 + sum(row["yes"].values()) for row in answer["contributions"]]
+    probabilities = np.array(answer["probabilities"])
+    log_odds = np.log(probabilities[:, 1] / probabilities[:, 0])
+    assert np.abs(np.array(sums) - log_odds).max() < 1e-12
+    assert [(each["code"], each["first"]) for each in answer["warnings"]] == [
+        ("unseen-category", 3)
+    ]
+
+
 async def test_what_training_had_not_seen_is_told(client: Client, settings: Settings) -> None:
     """Unknown categories and numbers outside the range are warnings with their rows."""
     profile = Profile(

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlservice.errors import InvalidRow
-from mlservice.preparation import Columns, labels, places_of
+from mlservice.preparation import Columns, by_label, encoded, places_of
 from mlservice.scoring import Scorer
 
 
@@ -20,8 +20,8 @@ def contributions(scorer: Scorer, columns: Columns) -> NDArray[np.float64]:
     -------
     ndarray of shape (n_samples, n_rows of coef, n_features)
         A number's coefficient times its value, or the value that it is filled with;
-        the coefficient of a text's category. With `intercepts` they sum to the row's
-        log-odds. One row of coef for two classes: the second.
+        the coefficient of a text's category, 0 of a reference. With `intercepts` they sum
+        to the row's log-odds. One row of coef for two classes: the second.
 
     Raises
     ------
@@ -39,9 +39,8 @@ def contributions(scorer: Scorer, columns: Columns) -> NDArray[np.float64]:
                 found[:, :, place] = numbers[:, number, None] * coef[:, number]
             number += 1
             continue
-        stop = column + len(labels(feature))
-        # A text that was not seen has the last place, -1, and adds nothing.
-        added = np.vstack([coef[:, column:stop].T, np.zeros((1, len(coef)))])
+        stop = column + len(encoded(feature))
+        added = by_label(feature, coef[:, column:stop].T)
         found[:, :, place] = added[places_of(feature, columns[feature.name])]
         column = stop
     if not np.isfinite(found).all():
