@@ -70,8 +70,8 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Return settings that ask for keys."""
-    return msgspec.structs.replace(settings, require_keys=True)
+    """Return settings that ask for keys, and refuse as many as there are routes."""
+    return msgspec.structs.replace(settings, require_keys=True, refused_keys=1000)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
 
 def _path(route: Route, model_id: str, alias: str) -> str:
     """Return a path of the route; a new placeholder must be given a value here."""
-    values = {"id": model_id, "alias": alias, "slug": "not-found", "version": "1"}
+    values = {"id": model_id, "alias": alias, "slug": "not-found", "version": "1", "label": "a"}
     return re.sub(r"{(\w+)}", lambda found: values[found[1]], route.path)
 
 

@@ -105,6 +105,19 @@ async def test_a_page_of_an_allowed_origin_may_call_and_read(serve: Serve) -> No
         assert "Access-Control-Allow-Credentials" not in response.headers
 
 
+async def test_a_page_asks_before_it_has_a_key(serve: Serve) -> None:
+    """A preflight carries no key, and is answered without one."""
+    client = await serve(allowed_origins=FRIEND, require_keys=True)
+    page = {"Origin": FRIEND, "Access-Control-Request-Method": "GET"}
+
+    asked = await client.options("/models", headers=page)
+    refused = await client.get("/models", headers=page)
+
+    assert (asked.status, refused.status) == (204, 401)
+    for response in (asked, refused):
+        assert response.headers["Access-Control-Allow-Origin"] == FRIEND
+
+
 async def test_a_stream_can_be_read_by_an_allowed_origin(serve: Serve, settings: Settings) -> None:
     """Events and failures have the headers too, not only what is whole."""
     client = await serve(allowed_origins=FRIEND)
