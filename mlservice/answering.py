@@ -9,7 +9,8 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
+from time import perf_counter
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -21,6 +22,7 @@ from mlservice.errors import (
     MethodNotAllowed,
     NotFound,
     Problem,
+    RequestTooSlow,
 )
 
 logger = logging.getLogger(__name__)
@@ -34,36 +36,46 @@ _numbers = itertools.count(1)
 
 # aiohttp's own type says BaseRequest, which its application then takes as a Request.
 Handle = Callable[[Any], Awaitable[web.StreamResponse]]
-Check = Callable[[web.Request], None]
-Share = Callable[[web.Request, web.StreamResponse], None]
 
 
-def answering(handle: Handle, check: Check | None = None, share: Share | None = None) -> Handle:
+class Gate(Protocol):
+    """What every request passes, to the application and back."""
+
+    def enter(self, request: Any) -> None:
+        """Let a request in, or raise; until `leave` it is under way in either case."""
+
+    def leave(self) -> None:
+        """Note that a request is no more under way."""
+
+    def tell(self, request: Any, response: web.StreamResponse, seconds: float) -> None:
+        """Complete an answer, and count it."""
+
+
+def answering(handle: Handle, gate: Gate) -> Handle:
     """Return a handler that gives every request its id, and every failure its problem.
 
     Parameters
     ----------
     handle : callable
         The application: routes a request, and answers or raises.
-    check : callable, optional
-        What a request must pass before it is routed; raises otherwise.
-    share : callable, optional
-        Adds the headers by which pages of other origins may read an answer.
+    gate : Gate
+        What stands before it.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        begun = perf_counter()
         sent = request.headers.get(REQUEST_ID)
         identity = sent if sent and _sent_id(sent) else new_id()
         logs.request_id.set(identity)
         try:
-            if check:
-                check(request)
+            gate.enter(request)
             response = await handle(request)
         except Exception as error:  # noqa: BLE001  # the one place that renders them
             response = _answer_to(error, request, identity)
+        finally:
+            gate.leave()
         response.headers[REQUEST_ID] = identity
-        if share:
-            share(request, response)
+        gate.tell(request, response, perf_counter() - begun)
         return response
 
     return answer
@@ -76,6 +88,8 @@ def new_id() -> str:
 
 def _answer_to(error: Exception, request: web.Request, identity: str) -> web.StreamResponse:
     if isinstance(error, Problem):
+        if isinstance(error, RequestTooSlow):
+            request.protocol.close()
         return render(error, identity, request.path)
     if isinstance(error, web.HTTPException):
         return _from_aiohttp(error, request, identity)

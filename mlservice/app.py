@@ -12,6 +12,7 @@ from mlservice import __version__, access, jobs
 from mlservice.address import url_of
 from mlservice.browsers import BROWSERS, Browsers
 from mlservice.cache import CACHE, ModelCache
+from mlservice.counts import COUNTS, Counts
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.handlers.protocols.tally import TALLY, Tally
 from mlservice.keyring import Keyring
@@ -36,7 +37,8 @@ def create_app(settings: Settings) -> web.Application:
     keyring = _admit(app, link)
     app[TRAININGS] = Trainings(link, settings, jobs.entry)
     app[CHANGES] = Changes(link)
-    app[CACHE] = ModelCache(settings.cache_bytes)
+    app[COUNTS] = Counts()
+    app[CACHE] = ModelCache(settings.cache_bytes, counts=app[COUNTS])
     add_routes(app, version=__version__)
 
     async def collaborators(app: web.Application) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
+from mlservice.counts import Counts
 from mlservice.errors import StoreUnavailable
 from mlservice.model import decode
 from mlservice.scoring import Scorer
@@ -59,10 +60,24 @@ class ModelCache:
         Memory that the models may take together; one always stays.
     clock : callable
         Seconds that only grow.
+    counts : Counts, optional
+        Where the models' rows are counted.
+
+    Attributes
+    ----------
+    hits, loads : int
+        How often a model was here, and how often it was loaded.
     """
 
-    def __init__(self, most_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        most_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        counts: Counts | None = None,
+    ) -> None:
+        self.hits = self.loads = 0
         self._clock = clock
+        self._counts = counts or Counts()
         self._most_bytes = most_bytes
         self._bytes = 0
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
@@ -75,6 +90,7 @@ class ModelCache:
         entry = self._entries.get(key)
         if entry is None or self._clock() - entry.checked > FRESH_S:
             return None
+        self.hits += 1
         self._entries.move_to_end(key)
         return entry.scorer
 
@@ -100,8 +116,13 @@ class ModelCache:
             await self._check(key, entry, patience_s=CHECK_S if age_s > STALE_S else 0)
             if key not in self._entries:
                 return await self._load_once(key, source)
+        self.hits += 1
         self._entries.move_to_end(key)
         return entry.scorer
+
+    def levels(self) -> dict[str, int]:
+        """Return how many models are here, and about what they take."""
+        return {"cache_models": len(self._entries), "cache_bytes": self._bytes}
 
     def drop(self, model_id: str, source: Source) -> None:
         """Forget a model."""
@@ -128,6 +149,8 @@ class ModelCache:
     async def _load(self, key: Key, source: Source) -> Scorer:
         begun = self._clock()
         scorer = Scorer(decode(await source.load(key[1])))
+        self.loads += 1
+        scorer.counts = self._counts.of(*key, scorer.label_names)
         self._entries[key] = _Entry(scorer, source, begun)
         self._bytes += scorer.size_bytes
         while self._bytes > self._most_bytes and len(self._entries) > 1:

@@ -35,25 +35,21 @@ class Reply(web.Response):
     def __init__(
         self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
-        always: dict[str, str] = {
+        self._whole = body
+        own: dict[str, str] = {
             hdrs.CONTENT_TYPE: JSON_TYPE,
             hdrs.CONTENT_LENGTH: str(len(body)),
             hdrs.DATE: _clock.date(),
         }
-        self._whole = body
-        super().__init__(
-            body=body, status=status, headers={**always, **headers} if headers else always
-        )
-
-    @property
-    def keep_alive(self) -> bool | None:
-        """Whether the connection stays open; None while that is not known."""
-        return True if self._direct else super().keep_alive
+        if headers:
+            own.update(headers)
+        super().__init__(body=body, status=status, headers=own)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the head, which goes out with the body."""
         if not self._is_plain(request):
             return await super().prepare(request)
+        self._keep_alive = True
         writer = self._direct = request.writer
         await writer.write_headers(f"HTTP/1.1 {self.status} {self.reason}", self.headers)
         return writer
@@ -64,7 +60,8 @@ class Reply(web.Response):
             and request.version == HttpVersion11
             and request.method != "HEAD"
             and not self.compression
-            and self.keep_alive is None
+            # Somebody wants the connection to be closed.
+            and self._keep_alive is None
         )
 
     async def write_eof(self, data: bytes = b"") -> None:

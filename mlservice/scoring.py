@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from mlservice.counts import ModelCounts
 from mlservice.errors import InvalidRow
 from mlservice.model import Model
 from mlservice.preparation import Preparation, labels
@@ -158,6 +159,8 @@ class Scorer:
         Reads a query whose names and numbers are written the plainest way.
     form : AnswerForm
         What is answered for one row.
+    counts : ModelCounts
+        Where rows are counted; the cache gives the one that outlives the scorer.
     size_bytes : int
         About what the model takes in memory.
     """
@@ -173,6 +176,7 @@ class Scorer:
         self.labels = list(model.classes)
         self.label_names = [label_name(label) for label in model.classes]
         self.form = AnswerForm(model.classes)
+        self.counts = ModelCounts(self.label_names)
         self.size_bytes = 4096 + 3 * model.coef.nbytes + sum(80 + len(f) for f in self.features)
         coef, intercept = self.estimator.coef_, self.estimator.intercept_
         if self.encoder:

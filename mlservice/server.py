@@ -16,8 +16,9 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
 from mlservice.answering import REQUEST_ID, Handle, answering, new_id, render
-from mlservice.browsers import BROWSERS, Browsers
-from mlservice.errors import InternalError, MalformedRequest, Overloaded, Problem, RequestTooSlow
+from mlservice.browsers import BROWSERS
+from mlservice.counts import COUNTS
+from mlservice.errors import InternalError, MalformedRequest, Overloaded, Problem
 from mlservice.settings import Settings
 from mlservice.slowness import SlowReaders
 from mlservice.wire import SETTINGS, wrong_coding
@@ -77,6 +78,11 @@ class _Protocol(RequestHandler):
 class _Request(web.Request):
     """aiohttp's request, whose answer does not say which server wrote it."""
 
+    @property
+    def route(self) -> web.AbstractRoute | None:
+        """The route that was found, if it came to that."""
+        return self._match_info.route if self._match_info else None
+
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)
         del response.headers[hdrs.SERVER]
@@ -89,39 +95,43 @@ class _Server(web.Server):
     """aiohttp's server with connections of the kind above, and no more than it can serve."""
 
     def __init__(
-        self, settings: Settings, handle: Handle, browsers: Browsers, **options: Any
+        self, settings: Settings, handle: Handle, app: web.Application, **options: Any
     ) -> None:
-        answer = answering(self._admitted(handle), browsers.check, browsers.share)
-        super().__init__(answer, **options)
+        super().__init__(answering(handle, self), **options)
         self.settings = settings
         self.in_flight = 0
+        self._check, self._share = app[BROWSERS].check, app[BROWSERS].share
+        self._count = app[COUNTS].add_request
         self._watching: asyncio.Task[None] | None = None
 
     def __call__(self) -> RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
-    def _admitted(self, handle: Handle) -> Handle:
-        async def admit(request: web.Request) -> web.StreamResponse:
-            if self._is_full() and not request.path.startswith("/health/"):
-                # The connection ends with this answer.
-                request.protocol.close()
-                raise Overloaded("The service must be less busy to take this.", headers=_BUSY)
-            self.in_flight += 1
-            try:
-                return await handle(request)
-            except RequestTooSlow:
-                request.protocol.close()
-                raise
-            finally:
-                self.in_flight -= 1
+    def enter(self, request: web.Request) -> None:
+        """Refuse what a page of another origin sends, and what is too much."""
+        self.in_flight += 1
+        if self._check:
+            self._check(request)
+        if self._is_full() and not request.path.startswith("/health/"):
+            # The connection ends with this answer.
+            request.protocol.close()
+            raise Overloaded("The service must be less busy to take this.", headers=_BUSY)
 
-        return admit
+    def leave(self) -> None:
+        """Note that a request is no more under way."""
+        self.in_flight -= 1
+
+    def tell(self, request: _Request, response: web.StreamResponse, seconds: float) -> None:
+        """Let pages of other origins read the answer, if they may, and count it."""
+        if self._share:
+            self._share(request, response)
+        self._count(request.route, response.status, seconds)
 
     def _is_full(self) -> bool:
         settings = self.settings
         return (
-            self.in_flight >= settings.max_requests
-            or len(self.connections) > settings.max_connections
+            self.in_flight > settings.max_requests
+            or len(self._connections) > settings.max_connections
         )
 
     def watch(self) -> None:
@@ -164,7 +174,7 @@ class Runner(web.AppRunner):
         # aiohttp gives neither a public name.
         options, make = made._kwargs, self.app._make_request  # noqa: SLF001
         options["request_factory"] = functools.partial(make, _cls=_Request)
-        server = _Server(self._settings, made.request_handler, self.app[BROWSERS], **options)
+        server = _Server(self._settings, made.request_handler, self.app, **options)
         server.watch()
         return server
 

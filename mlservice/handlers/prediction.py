@@ -3,12 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from aiohttp import web
 
 from mlservice.cache import CACHE
-from mlservice.errors import Fault, InvalidRow
+from mlservice.errors import ClientProblem, Fault, InvalidRow
 from mlservice.query import read_query
 from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Prediction, RowWarning
@@ -48,16 +49,34 @@ async def predict_row(request: web.Request) -> web.Response:
 def _predict(
     model_id: str, query: str, scorer: Scorer, headers: dict[str, str] | None = None
 ) -> web.Response:
-    row = read_row(query, scorer)
-    best, probabilities = scorer.score_row(row)
+    begun = perf_counter()
+    try:
+        row = read_row(query, scorer)
+        best, probabilities = scorer.score_row(row)
+    except ClientProblem:
+        scorer.counts.errors += 1
+        raise
     if scorer.encoder and (warnings := _warnings(row, scorer.encoder)):
-        named = dict(zip(scorer.label_names, probabilities, strict=True))
-        label = scorer.labels[best]
-        answer = Prediction(
-            model=model_id, prediction=label, probabilities=named, warnings=warnings
-        )
-        return respond(answer, headers=headers)
-    return respond(scorer.form.fill(model_id, best, probabilities), headers=headers)
+        answer: Any = _warn(model_id, scorer, best, probabilities, warnings)
+    else:
+        answer = scorer.form.fill(model_id, best, probabilities)
+    scorer.counts.add_row(best, perf_counter() - begun)
+    return respond(answer, headers=headers)
+
+
+def _warn(
+    model_id: str,
+    scorer: Scorer,
+    best: int,
+    probabilities: list[float],
+    warnings: list[RowWarning],
+) -> Prediction:
+    return Prediction(
+        model=model_id,
+        prediction=scorer.labels[best],
+        probabilities=dict(zip(scorer.label_names, probabilities, strict=True)),
+        warnings=warnings,
+    )
 
 
 def _warnings(row: Sequence[Any], encoder: RowEncoder) -> list[RowWarning]:
