@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help serve test debug lint bench lock audit sbom clean
+MINUTES ?= 10
+SEED ?= 1
+
+.PHONY: help serve test chaos debug lint bench lock audit sbom clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +33,9 @@ serve: .venv/serving  ## Start the service on 127.0.0.1:8000
 test: .venv/testing  ## Run all tests
 	$(BIN)/pytest --numprocesses 2 -m 'not alone' --cov --cov-fail-under=0 --cov-report=
 	$(BIN)/pytest -m alone --cov --cov-append
+
+chaos: .venv/testing  ## Hurt a whole service at random: MINUTES=10 SEED=1
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
 
 debug: .venv/testing  ## Run all tests with asyncio's own checks
 	PYTHONASYNCIODEBUG=1 $(BIN)/pytest --numprocesses 2

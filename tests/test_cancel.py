@@ -113,7 +113,7 @@ async def test_every_training_ends_in_the_state_that_was_asked_for(
     client: Client, settings: Settings, redis: "Redis"
 ) -> None:
     """60 trainings, half cancelled at random moments, half of those endless: none is lost."""
-    chance = random.Random(3)  # noqa: S311  # moments, no secrets
+    chance = random.Random(3)  # moments, no secrets
     bodies = [endless_request() if i % 4 == 0 else make_request() for i in range(60)]
     ids = [await create(client, body) for body in bodies]
     chosen = [*ids[::4], *chance.sample([m for i, m in enumerate(ids) if i % 4], 15)]

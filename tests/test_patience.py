@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import signal
+from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 from redis import Redis
 
 from mlservice import jobs
 from mlservice.settings import Settings
+from tests.support import until
 from workers.patience import PatientWorker
 from workers.settings import worker_options
 
@@ -45,5 +49,26 @@ async def test_a_stop_between_a_jobs_end_and_its_note_is_clean(
     worker.may_note.set()
     await worker.close()
 
-    assert worker.ctx["sweeper"].done()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     assert redis.zcard("mls:workers") == 0
+
+
+async def test_a_stop_while_the_store_is_awaited_is_clean(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that has not begun has nothing to close, and closes."""
+    away = msgspec.structs.replace(settings, redis_url=f"unix://{tmp_path}/none.sock")
+    worker = PatientWorker(handle_signals=False, **worker_options(away))
+    run = asyncio.create_task(worker.async_run())
+    await until(lambda: _waits(caplog), within_s=10)
+
+    worker.handle_sig(signal.SIGTERM)
+    with contextlib.suppress(asyncio.CancelledError):
+        await run
+    await worker.close()
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def _waits(caplog: pytest.LogCaptureFixture) -> bool:
+    return "the worker waits for its store to start" in caplog.text

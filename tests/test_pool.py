@@ -92,6 +92,28 @@ async def test_a_spare_that_died_is_replaced(pool: Pool) -> None:
     assert "artifact" in answer
 
 
+async def test_a_forkserver_that_is_killed_while_it_forks_costs_no_fit(pool: Pool) -> None:
+    """Another one is started, and the child forked from that."""
+    forkserver = fit_processes()[0].parent()
+    assert forkserver
+    forkserver.suspend()
+    before, process = psutil.Process().num_fds(), psutil.Process()
+    forking = asyncio.create_task(asyncio.to_thread(pool._fork))
+
+    async def has_asked() -> bool:
+        # A pair of sockets for the child, and the ends of two pipes.
+        return process.num_fds() >= before + 4
+
+    try:
+        await until(has_asked, within_s=10)
+    finally:
+        forkserver.kill()
+
+    child = await asyncio.wait_for(forking, 20)
+    assert child.is_waiting()
+    await child.end()
+
+
 async def test_a_fit_that_overruns_its_time_is_killed() -> None:
     """The process is gone when the error is told."""
     pool = Pool(Settings(training_timeout_s=2))

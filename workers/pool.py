@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from typing import Any
@@ -25,6 +26,7 @@ Report = Callable[[dict[str, Any]], None]
 
 _LENGTH_BYTES = 4
 _MOST_ANSWER_BYTES = 1 << 30
+_MOST_FORKS, _FORK_PAUSE_S = 5, 0.05
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -185,11 +187,26 @@ class Pool:
         return await asyncio.to_thread(self._fork)
 
     def _fork(self) -> _Child:
+        """Fork a child, also if the forkserver is killed meanwhile: the next try starts another."""
+        for _ in range(_MOST_FORKS - 1):
+            try:
+                return self._fork_once()
+            except (EOFError, ConnectionError):
+                # One that has just died may not be known as dead yet.
+                time.sleep(_FORK_PAUSE_S)
+        return self._fork_once()
+
+    def _fork_once(self) -> _Child:
         ours, theirs = socket.socketpair()
-        with theirs, _as_for_children():
-            # A daemon: the worker's exit must not wait for a spare that waits for the worker.
-            process = self._context.Process(target=_run, args=(theirs, self._settings), daemon=True)
-            process.start()
+        with contextlib.ExitStack() as failing:
+            failing.enter_context(ours)
+            with theirs, _as_for_children():
+                # A daemon: the worker's exit must not wait for a spare that waits for the worker.
+                process = self._context.Process(
+                    target=_run, args=(theirs, self._settings), daemon=True
+                )
+                process.start()
+            failing.pop_all()
         ours.setblocking(False)
         return _Child(process, ours)
 

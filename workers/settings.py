@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings
@@ -23,24 +24,15 @@ def worker_options(settings: Settings) -> dict[str, Any]:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     pool = open_pool(settings)
 
+    running = contextlib.AsyncExitStack()
+
     async def start(ctx: dict[Any, Any]) -> None:
         logs.configure(settings)
-        link = Link(open_redis(settings), settings.store_timeout_s)
-        trainings = Trainings(link, settings, jobs.entry)
-        pool = Pool(settings)
-        await pool.start()
-        ctx["trainer"] = tasks.Trainer(trainings, pool, settings, worker)
-        ctx["sweeper"] = asyncio.create_task(keep_swept(trainings, settings, worker))
-        ctx["link"], ctx["trainings"], ctx["pool"] = link, trainings, pool
+        ctx["trainer"] = await running.enter_async_context(_trainer(settings, worker))
 
-    async def stop(ctx: dict[Any, Any]) -> None:
-        ctx["sweeper"].cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ctx["sweeper"]
-        with contextlib.suppress(StoreUnavailable):
-            await ctx["trainings"].retire(worker)
-        await ctx["pool"].close()
-        await ctx["link"].close()
+    async def stop(_: dict[Any, Any]) -> None:
+        # Nothing is there yet where the worker is stopped while it waits for its store.
+        await running.aclose()
 
     return {
         "functions": [
@@ -73,6 +65,33 @@ def worker_options(settings: Settings) -> dict[str, Any]:
         "health_check_interval": settings.sweep_s,
         "health_check_key": f"{settings.queue_name}:health-check:{socket.gethostname()}",
     }
+
+
+@contextlib.asynccontextmanager
+async def _trainer(settings: Settings, worker: str) -> AsyncIterator[tasks.Trainer]:
+    """Open what a worker needs for its trainings, and close it."""
+    async with contextlib.AsyncExitStack() as closing:
+        link = Link(open_redis(settings), settings.store_timeout_s)
+        closing.push_async_callback(link.close)
+        trainings = Trainings(link, settings, jobs.entry)
+        pool = Pool(settings)
+        closing.push_async_callback(pool.close)
+        await pool.start()
+        closing.push_async_callback(_retire, trainings, worker)
+        sweeper = asyncio.create_task(keep_swept(trainings, settings, worker))
+        closing.push_async_callback(_end, sweeper)
+        yield tasks.Trainer(trainings, pool, settings, worker)
+
+
+async def _retire(trainings: Trainings, worker: str) -> None:
+    with contextlib.suppress(StoreUnavailable):
+        await trainings.retire(worker)
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _for_check(pool: BlockingConnectionPool) -> RedisSettings:

@@ -44,6 +44,12 @@ class Trainer:
 
     async def run(self, model_id: str, attempt: int) -> None:
         """Run one attempt of a training, unless another worker has it."""
+        try:
+            await self._run(model_id, attempt)
+        except StoreUnavailable:
+            logger.warning("model %s is left to its lease: the store does not answer", model_id)
+
+    async def _run(self, model_id: str, attempt: int) -> None:
         claimant = f"{self._worker}:{secrets.token_hex(8)}"
         answer = await self._insist(lambda: self._trainings.claim(model_id, attempt, claimant))
         if answer == "ok":
@@ -60,13 +66,13 @@ class Trainer:
             answer = await self._fit(model_id, attempt)
         except asyncio.CancelledError:
             # The worker stops: another one may take the training at once.
-            await self._insist(
-                lambda: self._trainings.requeue(model_id, attempt), patience_s=_STOP_PATIENCE_S
-            )
+            with contextlib.suppress(StoreUnavailable):
+                await self._insist(
+                    lambda: self._trainings.requeue(model_id, attempt), patience_s=_STOP_PATIENCE_S
+                )
             raise
         except StoreUnavailable:
-            logger.warning("model %s is left to its lease: its data cannot be read", model_id)
-            return
+            raise  # It is no end of the training, as other problems are.
         except Problem as problem:
             answer = {"problem": problem.document()}
         except OSError as error:

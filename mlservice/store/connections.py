@@ -135,6 +135,14 @@ class _Bounded(AbstractConnection):
         super().__init__(**options)
         self._read_timeout_s = read_timeout_s
 
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **options)
+        except RuntimeError as error:
+            # uvloop's word for a transport that was closed by the other side.
+            await self.disconnect(nowait=True)
+            raise LostConnection("The store's connection must be open, it is not.") from error
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         if options.get("timeout") is not None:
             return await super().read_response(*args, **options)
