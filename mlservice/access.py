@@ -4,6 +4,7 @@ A route is added with its scope; what is served without one needs `admin`. Nothi
 of this runs while the service asks for no keys and limits no rates.
 """
 
+import functools
 import ipaddress
 import logging
 import math
@@ -13,6 +14,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRoute, SystemRoute
 
+from mlservice.address import parsed, trusted_proxies
 from mlservice.denials import (
     KeyMissing,
     KeyRefused,
@@ -20,6 +22,7 @@ from mlservice.denials import (
     TooManyRefusedKeys,
     TooManyRequests,
 )
+from mlservice.errors import Problem
 from mlservice.keyring import Keyring
 from mlservice.rates import Rate, Standing
 from mlservice.scopes import Scope, allows
@@ -68,7 +71,11 @@ def admission(identify: Identify, limits: "Limits", tenants: Tenants) -> Middlew
         name = await identify(request, scope)
         request[_TENANT] = tenants.of(name)
         told = await limits.take(name, scope)
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except Problem as problem:
+            problem.headers.update(told)
+            raise
         if not response.prepared:
             response.headers.update(told)
         return response
@@ -88,13 +95,15 @@ class Doorkeeper:
     ----------
     keyring : Keyring
         The keys that work.
-    most_refused : int
-        How many keys of one address may be refused in a minute.
+    settings : Settings
+        How many keys of one address may be refused in a minute, and which proxies
+        tell the address of who is behind them.
     """
 
-    def __init__(self, keyring: Keyring, most_refused: int) -> None:
+    def __init__(self, keyring: Keyring, settings: Settings) -> None:
         self._keyring = keyring
-        self._refused = Rate(most_refused, MINUTE_S)
+        self._refused = Rate(settings.refused_keys, MINUTE_S)
+        self._proxies = trusted_proxies(settings)
 
     async def identify(self, request: web.Request, scope: Scope) -> str:
         """Return the tenant of a request's key.
@@ -107,7 +116,7 @@ class Doorkeeper:
             If this address tried too many that do not work, and this one is not known to.
         """
         token = _token(request)
-        address = network(request.remote or "")
+        address = network(self._address(request))
         wait_s = self._refused.look(address)
         if wait_s and not self._keyring.knows(token):
             raise _too_many_refused(wait_s)
@@ -120,19 +129,32 @@ class Doorkeeper:
             raise _scope_missing(grant.scope, scope)
         return grant.tenant
 
+    def _address(self, request: web.Request) -> str:
+        """Return who sent the request: the last hop that is no proxy of ours."""
+        nearest = request.remote or ""
+        if not self._proxies:
+            return nearest
+        hops = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, [])).split(",")
+        told = [*map(str.strip, hops), nearest]
+        return next((hop for hop in reversed(told) if not self._is_proxy(hop)), nearest)
+
+    def _is_proxy(self, hop: str) -> bool:
+        address = parsed(hop)
+        return address is not None and any(address in proxy for proxy in self._proxies)
+
     def _note_refused(self, address: str) -> None:
         self._refused.take(address)
         if self._refused.look(address):
             logger.warning("too many keys from %s do not work", address)
 
 
+@functools.lru_cache(maxsize=10_000)
 def network(address: str) -> str:
     """Return what stands for a client: its address, or the /64 of one of version 6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    found = parsed(address)
+    if found is None:
         return address
-    return str(ipaddress.ip_network((parsed, 64 if parsed.version == 6 else 32), strict=False))
+    return str(ipaddress.ip_network((found, 64 if found.version == 6 else 32), strict=False))
 
 
 def _token(request: web.Request) -> str:

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 _BACKLOG = 1024
 _host = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/?#@*\s]+)(:[0-9]*)?").fullmatch
 
@@ -18,7 +21,7 @@ def check_address(settings: Settings) -> None:
     Raises
     ------
     BadSetting
-        If an allowed host or origin cannot be one; or if the host is not loopback,
+        If an allowed host or origin, or a proxy, cannot be one; or if the host is not loopback,
         no keys are asked for, and that was not allowed.
     """
     if not (settings.require_keys or settings.allow_anonymous or is_loopback(settings.host)):
@@ -28,6 +31,7 @@ def check_address(settings: Settings) -> None:
         )
     allowed_hosts(settings)
     allowed_origins(settings)
+    trusted_proxies(settings)
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
@@ -67,6 +71,31 @@ def allowed_origins(settings: Settings) -> frozenset[str]:
                 f"MLSERVICE_ALLOWED_ORIGINS must be such as https://example.org, got {origin!r}."
             )
     return origins
+
+
+def trusted_proxies(settings: Settings) -> tuple[Network, ...]:
+    """Return the networks of the proxies that are believed.
+
+    Raises
+    ------
+    BadSetting
+        If a member of the setting is neither an address nor a network.
+    """
+    try:
+        return tuple(map(ipaddress.ip_network, sorted(_members(settings.trusted_proxies))))
+    except ValueError as error:
+        raise BadSetting(
+            f"MLSERVICE_TRUSTED_PROXIES must be addresses or networks: {error}."
+        ) from error
+
+
+def parsed(address: str) -> Address | None:
+    """Return an address, of version 4 if it is one in version 6's clothes, or nothing."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _members(setting: str) -> frozenset[str]:

@@ -68,7 +68,7 @@ def _admit(app: web.Application, link: Link) -> Keyring:
     anonymous = tenants.of(ANONYMOUS)
     app[CALLER] = lambda _: anonymous
     if access.is_needed(settings):
-        doorkeeper = access.Doorkeeper(keyring, settings.refused_keys)
+        doorkeeper = access.Doorkeeper(keyring, settings)
         identify = doorkeeper.identify if settings.require_keys else access.as_anonymous
         app.middlewares.append(access.admission(identify, access.Limits(settings, grants), tenants))
         app[CALLER] = access.caller

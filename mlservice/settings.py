@@ -51,6 +51,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="Keys of one address that may be refused in a minute before it must wait.",
         ),
     ] = 30
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="Addresses or networks of proxies, with commas, whose `X-Forwarded-For` "
+            "is believed; empty: none."
+        ),
+    ] = ""
     predict_rate: Annotated[
         int,
         Meta(

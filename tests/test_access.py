@@ -346,6 +346,22 @@ async def test_trying_keys_ends_after_a_while_but_not_for_those_that_work(
     assert "too many keys from 127.0.0.1/32 do not work" in logged()
 
 
+@pytest.mark.parametrize(
+    ("trusted", "statuses"), [("127.0.0.1, 10.0.0.0/8", [401, 429, 401]), ("", [401, 429, 429])]
+)
+async def test_failed_tries_behind_a_trusted_proxy_count_for_who_made_them(
+    serve: Serve, trusted: str, statuses: list[int]
+) -> None:
+    """What a client itself writes before its own address is not believed."""
+    client = await serve(refused_keys=1, trusted_proxies=trusted)
+    wrong = bearer("mls_" + "0" * 12 + "_" + "x" * 43)
+    sent = ["192.0.2.1, 10.0.0.9", "203.0.113.5, 192.0.2.1", "192.0.2.2"]
+
+    found = [(await _status(client, wrong | {"X-Forwarded-For": each}))[0] for each in sent]
+
+    assert found == statuses
+
+
 async def _status(client: Client, headers: dict[str, str]) -> tuple[int, ClientResponse]:
     async with client.get("/models", headers=headers) as response:
         await response.read()
@@ -354,7 +370,12 @@ async def _status(client: Client, headers: dict[str, str]) -> tuple[int, ClientR
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("10.1.2.3", "10.1.2.3/32"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("", "")],
+    [
+        ("10.1.2.3", "10.1.2.3/32"),
+        ("::ffff:10.1.2.3", "10.1.2.3/32"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("", ""),
+    ],
 )
 def test_an_address_of_version_6_counts_with_its_network(address: str, expected: str) -> None:
     """Whoever has one such address has 2**64 of them."""
@@ -383,6 +404,15 @@ async def test_a_tenant_that_sends_too_much_waits_and_others_do_not(
     assert left == [[f'"{scope}"', f"r={count}"] for count in (1, 0, 0)]
     assert others.headers["RateLimit-Policy"].startswith(f'"{scope}";q=2;w=')
     assert int(answers[2].headers["Retry-After"]) >= 1
+
+
+async def test_failures_tell_what_is_left_too(serve: Serve) -> None:
+    """A client that looks for what there is not sees its limit coming."""
+    client = await serve(require_keys=False, predict_rate=5)
+
+    async with client.get(f"/models/{uuid.uuid4()}") as response:
+        assert response.status == 404
+        assert response.headers["RateLimit"].startswith('"predict";r=4;')
 
 
 async def test_rates_hold_without_keys_too(serve: Serve) -> None:

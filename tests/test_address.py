@@ -40,6 +40,8 @@ def test_other_address_is_taken_with_leave(host: str, leave: str) -> None:
         ("allowed_origins", "https://"),
         ("allowed_origins", "*"),
         ("allowed_origins", "null"),
+        ("trusted_proxies", "proxy.example"),
+        ("trusted_proxies", "10.0.0.1/8"),
     ],
 )
 def test_names_and_origins_that_are_none_are_refused(setting: str, member: str) -> None:

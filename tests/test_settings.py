@@ -15,6 +15,7 @@ OTHERS: dict[str, Any] = {
     "redis_url": "redis://store:6379/1",
     "queue_name": "other",
     "allowed_hosts": "ml.example",
+    "trusted_proxies": "10.0.0.0/8",
     "allowed_origins": "https://ml.example",
     "log_level": "error",
     "log_format": "json",
