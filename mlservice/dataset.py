@@ -178,15 +178,13 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     _check_size(table, names, limits)
     faults = Faults()
     check_name(table, request.target, faults)
-    labels = read_labels(table, request.target, faults)
+    classes, y = read_labels(table, request.target, faults)
     options = request.preprocessing
     columns = {name: read_column(table, name, options, faults) for name in names}
     faults.check()
     preparation = _learn(columns, options, limits)
-    classes = _classes(labels, request.target, len(preparation.names), limits)
+    _check_classes(classes, request.target, table, len(preparation.names), limits)
     X = preparation.transform(columns)
-    position = {label: code for code, label in enumerate(classes)}
-    y = np.fromiter(map(position.__getitem__, labels), np.intp, len(labels))
     parting = {role: cells(table, name) for role, name in roles.items()}
     weighting = request.sample_weight and cells(table, request.sample_weight)
     weight = weights.read(weighting, y, classes) if weighting else None
@@ -260,14 +258,12 @@ def _check_size(table: Table, names: list[str], limits: Settings) -> None:
     check_size("cells", len(names) * table.rows, "max_cells", limits)
 
 
-def _classes(
-    labels: list[Label], target: str, n_columns: int, limits: Settings
-) -> tuple[Label, ...]:
-    classes = tuple(sorted(set(labels)))
+def _check_classes(
+    classes: tuple[Label, ...], target: str, table: Table, n_columns: int, limits: Settings
+) -> None:
     if len(classes) == 1:
         raise SingleClass(
-            f"The target must have at least two classes, all {len(labels)} rows of "
+            f"The target must have at least two classes, all {table.rows} rows of "
             f"{target!r} are {classes[0]!r}."
         )
     check_model(len(classes), n_columns, limits)
-    return classes

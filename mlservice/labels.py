@@ -3,16 +3,22 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlservice.kinds import kind_name
 from mlservice.schemas import Label
 from mlservice.table import Faults, Table
 
 MAX_LABEL = 1024
+_EXACT = 2.0**53
 
 
-def read_labels(table: Table, target: str, faults: Faults) -> list[Label]:
-    """Return the target's cells as labels, noting each that is none.
+Classes = tuple[tuple[Label, ...], NDArray[np.intp]]
+_NONE: Classes = ((), np.empty(0, np.intp))
+
+
+def read_labels(table: Table, target: str, faults: Faults) -> Classes:
+    """Return the target's classes, noting each cell that is no label.
 
     Parameters
     ----------
@@ -21,8 +27,19 @@ def read_labels(table: Table, target: str, faults: Faults) -> list[Label]:
     target : str
         The column.
     faults : Faults
-        Takes what is wrong; then the labels are of no use.
+        Takes what is wrong; then there are no classes.
+
+    Returns
+    -------
+    classes : tuple of str, int or bool
+        The labels, sorted, of one type.
+    y : ndarray of shape (n_rows,)
+        Position of each row's label in `classes`.
     """
+    column = table.columns[target]
+    if isinstance(column, np.ndarray) and _are_whole(column):
+        values, y = np.unique(column, return_inverse=True)
+        return tuple(map(int, values.tolist())), y
     labels = [_whole(cell) for cell in cells(table, target)]
     before = faults.count
     _note_inexact(table, target, faults)
@@ -38,7 +55,18 @@ def read_labels(table: Table, target: str, faults: Faults) -> list[Label]:
             f"The target must be all text, all integers or all booleans: row 0 is "
             f"{labels[0]!r}, row {row} is {labels[row]!r}.",
         )
-    return labels
+    return _NONE if faults.count > before else _encode(labels)
+
+
+def _are_whole(column: NDArray[np.float64]) -> bool:
+    """Tell whether all numbers are integers that float64 tells from their neighbours."""
+    return bool((np.abs(column) < _EXACT).all() and (column == np.rint(column)).all())
+
+
+def _encode(labels: list[Label]) -> Classes:
+    classes = tuple(sorted(set(labels)))
+    position = {label: code for code, label in enumerate(classes)}
+    return classes, np.fromiter(map(position.__getitem__, labels), np.intp, len(labels))
 
 
 def cells(table: Table, name: str) -> list[Any]:
@@ -53,7 +81,7 @@ def _note_inexact(table: Table, target: str, faults: Faults) -> None:
     """Note integers that came as float64, which cannot tell them from their neighbours."""
     column = table.columns[target]
     if isinstance(column, np.ndarray):
-        for row in np.flatnonzero(np.abs(column) >= 2.0**53).tolist():
+        for row in np.flatnonzero(np.abs(column) >= _EXACT).tolist():
             faults.add(
                 table.pointer(target, row),
                 f"Row {row} of the target must be below 2**53 in this format; send it as text.",

@@ -142,6 +142,19 @@ def test_column_that_turns_to_text_after_the_first_block_is_text() -> None:
     assert columns["b"][-3:] == [59_999, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("header", "first_line"),
+    [("a,b\n", 2), ('"a","b"\n', 2), ('"a\n",b\n', 3), ("\na,b\n", 3), ('\n"a",b\n', 3)],
+)
+def test_rows_begin_behind_the_header_wherever_it_ends(header: str, first_line: int) -> None:
+    """The header may be quoted, have several lines, and stand below an empty line."""
+    table = from_csv(f"{header}1,2\n3,4\n".encode())
+
+    assert [list(column) for column in table.columns.values()] == [[1, 3], [2, 4]]
+    assert table.line_of is not None
+    assert table.line_of(0) == first_line
+
+
 @given(
     st.integers(1, 4).flatmap(
         lambda width: st.lists(

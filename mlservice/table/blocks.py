@@ -151,6 +151,11 @@ class Records:
         self._faults = faults
         self._reader = csv.reader(_lines(body, start), delimiter=delimiter, strict=True)
 
+    @property
+    def lines(self) -> int:
+        """How many lines were read so far."""
+        return self._reader.line_num
+
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         """Yield line and cells of each record that is not empty."""
         while True:

@@ -52,10 +52,10 @@ def from_csv(
     faults = Faults()
     _check_text(body, faults)
     start = 3 if body[:3] == codecs.BOM_UTF8 else 0
-    names = _header(body, start, delimiter, faults)
-    if _is_plain(body, len(names)):
+    names, begin = _header(body, start, delimiter, faults)
+    if begin and _is_plain(body, begin, len(names)):
         try:
-            return _plain(body, delimiter, names, texts)
+            return _plain(body, begin, delimiter, names, texts)
         except Irregular:
             pass
     return _careful(body, start, delimiter, names, texts)
@@ -85,8 +85,12 @@ def _not_utf8(body: bytes | bytearray) -> int | None:
     return None
 
 
-def _header(body: bytes | bytearray, start: int, delimiter: str, faults: Faults) -> list[str]:
-    line, names = next(iter(Records(body, start, delimiter, faults)), (1, []))
+def _header(
+    body: bytes | bytearray, start: int, delimiter: str, faults: Faults
+) -> tuple[list[str], int]:
+    """Return the names, and where the rows begin if the header is the first line alone."""
+    records = Records(body, start, delimiter, faults)
+    line, names = next(iter(records), (1, []))
     faults.check()
     for position, name in enumerate(names):
         if name in names[:position]:
@@ -95,21 +99,19 @@ def _header(body: bytes | bytearray, start: int, delimiter: str, faults: Faults)
     if not names:
         faults.add("/data", "The table must have a header and at least one row, it is empty.")
     faults.check()
-    return names
+    return names, (body.find(b"\n") + 1 or len(body)) if records.lines == 1 else 0
 
 
-def _is_plain(body: bytes | bytearray, width: int) -> bool:
-    """Tell whether the plain reader may try."""
+def _is_plain(body: bytes | bytearray, begin: int, width: int) -> bool:
+    """Tell whether the plain reader may try the rows."""
     # In one column an empty line and an empty field look alike.
     one_ending = b"\r" not in body or body.count(b"\r") == body.count(b"\r\n")
-    return width > 1 and b'"' not in body and one_ending
+    return width > 1 and body.find(b'"', begin) < 0 and one_ending
 
 
 def _plain(
-    body: bytes | bytearray, delimiter: str, names: list[str], texts: AbstractSet[str]
+    body: bytes | bytearray, begin: int, delimiter: str, names: list[str], texts: AbstractSet[str]
 ) -> Table:
-    begin = body.find(b"\n") + 1 or len(body)
-
     def blocks() -> Iterator[Block]:
         return plain_blocks(body, begin, delimiter, len(names))
 
