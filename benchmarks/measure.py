@@ -23,13 +23,13 @@ JSON = "application/json"
 
 
 @contextmanager
-def running(*command: str, core: int, **variables: str) -> Iterator[None]:
-    """Run a program on one core."""
+def running(*command: str, core: int, **variables: str) -> Iterator[int]:
+    """Run a program on one core; yield its process's id."""
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command], env=os.environ | variables, cwd=ROOT
     )
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -65,9 +65,21 @@ def train(api: str, **members: object) -> str:
     return url
 
 
+# Extras are taken away by saying that their packages have no module.
+_WITHOUT = (
+    "import sys; sys.modules |= dict.fromkeys({names}); from mlservice.__main__ import main; main()"
+)
+
+
 @contextmanager
-def service() -> Iterator[tuple[str, dict[str, str]]]:
-    """Run the API on core 0 and its store on core 1; yield address and settings."""
+def service(*without: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Run the API on core 0 and its store on core 1; yield address and settings.
+
+    Parameters
+    ----------
+    *without : str
+        Modules that it does without.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = valkey.command(folder, appendfsync="everysec")
@@ -77,7 +89,8 @@ def service() -> Iterator[tuple[str, dict[str, str]]]:
             "MLSERVICE_LOG_LEVEL": "warning",
         }
         port = free_port()
-        command = [sys.executable, "-m", "mlservice", "serve", "--api-only", "--port", str(port)]
+        program = ["-c", _WITHOUT.format(names=list(without))] if without else ["-m", "mlservice"]
+        command = [sys.executable, *program, "serve", "--api-only", "--port", str(port)]
         stack.enter_context(running(*command, core=0, **environ))
         yield f"http://127.0.0.1:{port}", environ
 

@@ -442,7 +442,7 @@ async def test_too_large_a_body_or_answer_names_its_setting(
         redis_url=settings.redis_url, prediction_body_bytes=100, prediction_cells=8
     )
 
-    async with client.post(url, json=COLUMNS) as response:
+    async with client.post(url, json={"data": COLUMNS}) as response:
         cells = await response.json()
         assert response.status == 422
     async with client.post(url, json={"a": [1.0] * 100, "b": [1.0] * 100}) as response:

@@ -11,6 +11,7 @@ from mlservice.intake import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, S
 from mlservice.limits import check_size
 from mlservice.negotiation import negotiated
 from mlservice.predicting.answer import Answer, answer, form_of
+from mlservice.predicting.atonce import MOST_BYTES, predict_at_once
 from mlservice.predicting.documents import in_arrow, in_json, in_msgpack
 from mlservice.predicting.lines import CSV_LINES, NDJSON_LINES, Writer
 from mlservice.predicting.matching import Wanted, warnings_of
@@ -20,8 +21,9 @@ from mlservice.schemas import TableWarning
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
 from mlservice.streaming import LINES, predict_lines
-from mlservice.wire import SETTINGS, caller, check_media_type, named_model, read_whole
+from mlservice.wire import SETTINGS, caller, check_media_type, named_model, read_whole, respond
 
+ANYTHING = "*/*"
 ANSWERED = (JSON, CSV, NDJSON, MSGPACK, ARROW)
 # What takes longer than handing it to a thread and back, some 0.1 ms, is handed over.
 _SMALL_BYTES = 1 << 13
@@ -33,18 +35,57 @@ Write = Callable[[str, Answer, list[TableWarning]], bytes]
 
 async def predict_table(request: web.Request) -> web.StreamResponse:
     """Predict the classes of a table's rows."""
+    if _is_small(request):
+        body = await request.read()
+        model_id, scorer = _at_hand(request) or await _model(request)
+        if written := predict_at_once(model_id, scorer, body):
+            return respond(written)
+        return await _whole(request, JSON, JSON, body)
     check_media_type(request, *MEDIA_TYPES)
     sent_as = request.content_type if "Content-Type" in request.headers else JSON
     answered_as = _answered_as(request, sent_as)
-    model_id = await named_model(request)
-    scorer = await request.app[CACHE].get(model_id, caller(request).models)
-    query = read_query(request.rel_url.raw_query_string)
     if {sent_as, answered_as} <= LINES.keys():
+        _, scorer = await _model(request)
+        query = read_query(request.rel_url.raw_query_string)
         return await predict_lines(request, scorer, query, sent_as, answered_as)
-    body = await read_whole(request, "prediction_body_bytes")
-    sent = Sent(media_type=sent_as, options=query, body=body)
+    return await _whole(request, sent_as, answered_as, None)
+
+
+def _is_small(request: web.Request) -> bool:
+    """Tell whether a request is JSON, small, and asks for nothing in particular."""
+    headers, limits = request.headers, request.app[SETTINGS]
+    return (
+        headers.get("Content-Type") == JSON
+        and 0 < (request.content_length or 0) <= min(MOST_BYTES, limits.prediction_body_bytes)
+        and headers.get("Accept", ANYTHING) == ANYTHING
+        and "Content-Encoding" not in headers
+        and not request.rel_url.raw_query_string
+    )
+
+
+def _at_hand(request: web.Request) -> tuple[str, Scorer] | None:
+    """Return the model if nothing has to be awaited for it."""
+    tenant = caller(request)
+    model_id = tenant.aliases.known(request.match_info["id"])
+    scorer = model_id and request.app[CACHE].peek(model_id, tenant.models)
+    return (model_id, scorer) if model_id and scorer else None
+
+
+async def _model(request: web.Request) -> tuple[str, Scorer]:
+    model_id = await named_model(request)
+    return model_id, await request.app[CACHE].get(model_id, caller(request).models)
+
+
+async def _whole(
+    request: web.Request, sent_as: str, answered_as: str, body: bytes | None
+) -> web.Response:
+    """Answer a body that is read whole."""
+    model_id, scorer = await _model(request)
+    query = read_query(request.rel_url.raw_query_string)
+    whole = body or await read_whole(request, "prediction_body_bytes")
+    sent = Sent(media_type=sent_as, options=query, body=whole)
     limits = request.app[SETTINGS]
-    if len(body) < _SMALL_BYTES and sent_as not in _COMPACT:
+    if len(whole) < _SMALL_BYTES and sent_as not in _COMPACT:
         written = _predict(sent, scorer, model_id, answered_as, limits)
     else:
         written = await asyncio.to_thread(_predict, sent, scorer, model_id, answered_as, limits)

@@ -1,0 +1,107 @@
+"""Small bodies, predicted by plain arithmetic."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlservice.errors import ClientProblem
+from mlservice.intake import Sent
+from mlservice.model import Model
+from mlservice.predicting.answer import answer, form_of
+from mlservice.predicting.atonce import predict_at_once
+from mlservice.predicting.documents import in_json
+from mlservice.predicting.matching import Wanted, warnings_of
+from mlservice.predicting.question import read_question
+from mlservice.profile import FeatureProfile, Profile
+from mlservice.schemas import Feature
+from mlservice.scoring import Scorer
+from tests.support import make_model
+
+SEEN = FeatureProfile(count=2, min=-3.0, max=3.0, mean=0.0, std=1.0, deciles=(0.0,) * 9)
+PROFILE = Profile(rows=2, classes=(1, 1), features=(SEEN, SEEN))
+MODEL = Model(**{**vars(make_model(coef=[[1.0, 2.0]])), "profile": PROFILE})
+
+
+def at_length(scorer: Scorer, body: bytes) -> Any:
+    """Answer a body in the way of all tables."""
+    features = scorer.table.preparation.features
+    question = read_question(Sent(body=body), Wanted(features=features, target=scorer.target))
+    told = answer(
+        form_of(scorer, question.options), scorer.table.score(question.columns), question.columns
+    )
+    return json.loads(in_json("id", told, warnings_of(question.columns, features, scorer.profile)))
+
+
+CELLS = st.one_of(
+    st.floats(-4, 4), st.integers(-4, 4), st.just(1e308), st.none(), st.text(max_size=1)
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b", "target", "z"]), st.lists(CELLS, min_size=1, max_size=2)
+    )
+)
+def test_small_body_has_the_answer_of_any_table(columns: dict[str, Any]) -> None:
+    """What is answered at once is what the long way answers, and it tells nothing else."""
+    scorer, body = Scorer(MODEL), json.dumps(columns).encode()
+
+    found = predict_at_once("id", scorer, body)
+
+    if found is not None:
+        short, long = json.loads(found), at_length(scorer, body)
+        difference = np.subtract(short.pop("probabilities"), long.pop("probabilities"))
+        assert np.abs(difference).max() <= 1e-12
+        assert short == long
+
+
+def test_plain_rows_are_answered_at_once() -> None:
+    """Columns of numbers within the range of training need no more."""
+    found = predict_at_once("id", Scorer(MODEL), b'{"b": [1, 1], "a": [3, -3.0]}')
+
+    assert found is not None
+    assert json.loads(found)["predictions"] == ["yes", "no"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"\xff",
+        b"5",
+        b"[" * 5000,
+        b'{"a": [1], "b": [3.5]}',
+        b'{"a": [1], "b": [1, 2]}',
+        b'{"a": [1]}',
+        b'{"a": [1], "b": [1], "target": [1]}',
+        b'{"a": [], "b": []}',
+        b'{"data": {"a": [1], "b": [1]}}',
+        b'{"a": [1,1,1,1,1,1,1,1,1], "b": [1,1,1,1,1,1,1,1,1]}',
+    ],
+)
+def test_anything_else_takes_the_way_of_all_tables(body: bytes) -> None:
+    """Faults, warnings, options and many rows are told there."""
+    assert predict_at_once("id", Scorer(MODEL), body) is None
+
+
+def test_row_that_overflows_takes_the_way_of_all_tables() -> None:
+    """It is named there."""
+    scorer = Scorer(make_model(coef=[[1e200, 1e200]]))
+
+    assert predict_at_once("id", scorer, b'{"a": [1e200], "b": [1]}') is None
+    with pytest.raises(ClientProblem, match="Row 0: its numbers must be small"):
+        at_length(scorer, b'{"a": [1e200], "b": [1]}')
+
+
+def test_model_with_a_preparation_takes_the_way_of_all_tables() -> None:
+    """Its rows are matched by kind first."""
+    features = (Feature(name="a", missing=True, fill=0.0),)
+    model = make_model(described=features, coef=[[1.0]], intercept=[0.0])
+
+    assert predict_at_once("id", Scorer(model), b'{"a": [1]}') is None
+    with pytest.raises(ClientProblem):
+        at_length(Scorer(model), b'{"a": ["x"]}')

@@ -1,0 +1,120 @@
+"""JSON tables read into arrays, with and without pysimdjson."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlservice.table import Table, from_json, quick, quick_table
+
+
+@pytest.fixture(params=["simdjson", "msgspec"])
+def _reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read small bodies as large ones are read, by either reader."""
+    monkeypatch.setattr(quick, "_HAS_SIMD", request.param == "simdjson")
+    monkeypatch.setattr(quick, "_SIMD_FROM_BYTES", 0)
+
+
+NUMBERS = st.one_of(
+    st.integers(-(10**20), 10**20), st.floats(allow_nan=False, allow_infinity=False)
+)
+CELLS = st.one_of(NUMBERS, st.booleans(), st.none(), st.text(max_size=3), st.just([1]), st.just({}))
+NAMES = st.sampled_from(["a", "b", "data", "columns", "index", "[", "é", 'q"', ""])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Any:
+    """Draw what may be a table in columns or split, bare or wrapped."""
+    cells = draw(st.sampled_from([NUMBERS, CELLS]))
+    length = draw(st.integers(0, 3))
+    if draw(st.booleans()):
+        names = draw(st.lists(NAMES, max_size=3))
+        rows = st.lists(cells, min_size=max(0, len(names) - draw(st.integers(0, 1))), max_size=3)
+        table: Any = {"columns": names, "data": draw(st.lists(rows, max_size=3))}
+        if draw(st.booleans()):
+            table["index"] = draw(st.lists(st.integers(), max_size=3))
+    else:
+        column = st.lists(cells, min_size=length, max_size=length)
+        table = draw(st.dictionaries(NAMES, st.one_of(column, CELLS), max_size=3))
+    if draw(st.booleans()):
+        return {"data": table, "top": draw(st.one_of(st.integers(), CELLS))}
+    return table
+
+
+def cells_of(table: Table) -> dict[str, list[Any]]:
+    """Return a table's cells as JSON had them, numbers as float64."""
+    return {
+        name: [
+            float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell
+            for cell in (column.tolist() if isinstance(column, np.ndarray) else column)
+        ]
+        for name, column in table.columns.items()
+    }
+
+
+@pytest.mark.usefixtures("_reader")
+@given(documents())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+def test_what_is_read_quickly_is_read_as_the_careful_reader_does(document: Any) -> None:
+    """The table is the same, or it is left to the careful reader; it is never another one."""
+    found = quick_table(json.dumps(document).encode())
+
+    if found is None:
+        return
+    table, members = found
+    assert members == (None if members is None else {"top": document["top"]})
+    careful = from_json(document if members is None else document["data"])
+    assert cells_of(table) == cells_of(careful)
+    assert (table.rows, table.form) == (careful.rows, careful.form)
+
+
+@pytest.mark.usefixtures("_reader")
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"columns": ["a", "b"], "data": [[1, 2], [3]]}',
+        '{"columns": ["a", "b"], "data": [[1], [2, 3, 4], [5, 6]]}',
+        '{"columns": ["a", "b"], "data": [[1, 2], [3, [4]]]}',
+        '{"columns": ["a", "b"], "data": [[1, 2], [[], 3, 4]]}',
+        '{"columns": ["a", "b"], "data": [[1, 2, 3, 4]]}',
+        '{"columns": ["a", "a"], "data": [[1, 2]]}',
+        '{"columns": ["a", 1], "data": [[1, 2]]}',
+        '{"columns": "ab", "data": [[1, 2]]}',
+        '{"columns": [], "data": []}',
+        '{"a": [1, 2], "b": [1]}',
+        '{"a": 1}',
+        '{"a": []}',
+        "{}",
+        "[]",
+        "5",
+        '{"a": [1e999]}',
+        '{"a": [NaN]}',
+        '{"a": [1]',
+        '{"data": [1], "top": 2}',
+        '{"data": {"a": [1]}, "columns": [2]}',
+    ],
+)
+def test_what_is_no_such_table_is_left_to_the_careful_reader(body: str) -> None:
+    """Ragged rows, lists in cells and names that stand twice are never flattened."""
+    assert quick_table(body.encode()) is None
+
+
+@pytest.mark.usefixtures("_reader")
+def test_the_last_of_two_members_of_a_name_counts() -> None:
+    """As in every JSON library."""
+    found = quick_table(b'{"a": [1, 2], "b": [5, 6], "a": [3, 4]}')
+
+    assert found is None or cells_of(found[0])["a"] == [3.0, 4.0]
+
+
+@pytest.mark.usefixtures("_reader")
+def test_numbers_become_arrays_and_other_columns_lists() -> None:
+    """Only what has a text, a boolean or a gap costs an object a cell."""
+    found = quick_table(b'{"data": {"n": [1, 2.5], "t": ["x", null], "b": [true, 1]}, "top": 2}')
+
+    assert found is not None
+    kinds = [type(column) for column in found[0].columns.values()]
+    assert (kinds, found[1]) == ([np.ndarray, list, list], {"top": 2})
