@@ -38,7 +38,7 @@ def memory_of(description: Description, body_bytes: int) -> int:
     found += _NUMBER * rows * (_MATRICES * _width(features, columns) + _SCORES * outputs)
     if params.get("solver") == "newton-cholesky":
         found += _NUMBER * _HESSIANS * (columns * outputs) ** 2
-    if params.get("C") is None:
+    if params.get("C", 1.0) is None:
         found += _INFERENCE
     return found
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgpack
 import msgspec
 
+from mlservice import points
 from mlservice.dataset import Dataset, prepare
 from mlservice.errors import (
     Fault,
@@ -200,13 +201,18 @@ def check_options(sent: Sent) -> TrainingRequest:
     ------
     InvalidParameter
         With each option that is unknown or has a value that it does not take.
+    InvalidSearch
+        If what a search asks for contradicts itself.
     UnsupportedMediaType
         If the media type needs what is not installed.
     """
     if sent.media_type in _LATE:
         check_installed()
     delimiter_of(sent.options)
-    return read_options(_own(sent.options), target="")
+    request = read_options(_own(sent.options), target="")
+    if request.search is not None:
+        points.check_options(request.search, request.params)
+    return request
 
 
 def _own(options: Options) -> Options:

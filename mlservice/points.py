@@ -117,7 +117,9 @@ def plan(
         If what is asked for contradicts itself, is too much, or a point cannot
         be fitted.
     """
-    _check(asked, params, len(labels))
+    check_options(asked, params)
+    if len(labels) > 2 and asked.scoring in _TWO_CLASSES:
+        raise _invalid("/search/scoring", _two_classes(asked.scoring, len(labels)))
     points = tuple(_points(asked, limits))
     rows, parted = _unseen(splits, asked.folds)
     try:
@@ -152,7 +154,14 @@ def _searched(asked: Search) -> dict[str, Any]:
     return {name: each for name, each in values.items() if each is not UNSET}
 
 
-def _check(asked: Search, params: Params, n_classes: int) -> None:
+def check_options(asked: Search, params: Params) -> None:
+    """Refuse what can be told to be wrong without a table.
+
+    Raises
+    ------
+    InvalidSearch
+        If what is asked for contradicts itself.
+    """
     searched = _searched(asked)
     if not searched:
         raise _invalid("/search", f"A search must have one of {', '.join(SEARCHED)}, it has none.")
@@ -165,8 +174,6 @@ def _check(asked: Search, params: Params, n_classes: int) -> None:
             _check_range(name, values, asked)
     if asked.strategy == "grid" and asked.n_iter is not UNSET:
         raise _invalid("/search/n_iter", "n_iter must be left out with a grid, which tries all.")
-    if n_classes > 2 and asked.scoring in _TWO_CLASSES:
-        raise _invalid("/search/scoring", _two_classes(asked.scoring, n_classes))
 
 
 def _check_range(name: str, values: StrengthRange | RatioRange, asked: Search) -> None:

@@ -1,5 +1,6 @@
 """A search: the scores are scikit-learn's, and the best point is kept."""
 
+import io
 import json
 import math
 import warnings
@@ -324,6 +325,22 @@ async def test_csv_has_its_search_in_the_query(client: Client, settings: Setting
         {"C": 0.1, "class_weight": "balanced"},
         {"C": None, "class_weight": "balanced"},
     ]
+
+
+async def test_options_of_a_search_are_checked_before_a_large_body(
+    client: Client, redis: "Redis"
+) -> None:
+    """What contradicts itself in the query is refused, however large the table is."""
+    body = io.BytesIO(b"x,y\n" + b"1,2\n" * (1 << 19))
+    path = "/models?target=y&search.C.low=1&search.C.high=2"
+
+    headers = {"Content-Type": "text/csv"}
+    async with client.post(path, data=body, headers=headers) as response:
+        problem = await response.json()
+
+    assert (response.status, problem["type"]) == (422, "/problems/invalid-search")
+    assert "must be a list with a grid" in problem["errors"][0]["detail"]
+    assert list(redis.scan_iter()) == []
 
 
 async def test_search_that_cannot_be_made_is_refused_before_it_is_queued(
