@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from mlservice import __version__, granting, logs
+from mlservice import __version__, doctor, granting, logs
 from mlservice.address import check_address, listen
 from mlservice.embedded import stack
 from mlservice.errors import BadSetting
@@ -33,6 +33,7 @@ def main() -> None:
 @click.option("--redis-url", help="Use this Redis or Valkey, and start none.")
 @click.option("--require-keys", is_flag=True, default=None, help="Ask every client for a key.")
 @click.option("--allow-anonymous", is_flag=True, default=None, help="Listen beyond loopback.")
+@click.option("--accept-store-risks", help="Names of risks, see `mlservice doctor`.")
 @click.option("--api-only", is_flag=True, help="Start the API only: no Valkey, no worker.")
 @click.option("--fd", type=int, hidden=True, help="Serve on this socket, which listens already.")
 def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
@@ -40,8 +41,9 @@ def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
     try:
         settings = Settings.from_environ(os.environ).with_flags(**flags)
         check_address(settings)
-        _check_store(settings)
         logs.configure(settings)
+        if api_only or settings.redis_url:
+            _check_store(settings)
         listening = listen(settings) if fd is None else socket.socket(fileno=fd)
         _run(
             lambda: _serve_api(settings, listening) if api_only else _serve_all(settings, listening)
@@ -51,11 +53,10 @@ def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
 
 
 def _check_store(settings: Settings) -> None:
-    """Refuse a store's address of another kind before anything is started."""
-    if settings.redis_url:
-        from mlservice.store import open_redis
+    """Refuse a store that would lose models, before anything is started on it."""
+    from mlservice.store import refuse_risks
 
-        open_redis(settings)  # It connects nowhere yet.
+    asyncio.run(refuse_risks(settings))
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -117,6 +118,7 @@ def health(url: str | None) -> None:
 
 
 main.add_command(granting.keys)
+main.add_command(doctor.doctor)
 
 
 if __name__ == "__main__":

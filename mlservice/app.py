@@ -19,9 +19,18 @@ from mlservice.keyring import Keyring
 from mlservice.routes import add_routes
 from mlservice.server import Runner, allow_connections
 from mlservice.settings import Settings
-from mlservice.store import Changes, Grants, Link, Tenants, Trainings, keep_swept, open_redis
+from mlservice.store import (
+    Changes,
+    Checkup,
+    Grants,
+    Link,
+    Tenants,
+    Trainings,
+    keep_swept,
+    open_redis,
+)
 from mlservice.store.keys import ANONYMOUS
-from mlservice.wire import CALLER, CHANGES, SETTINGS, TRAININGS
+from mlservice.wire import CALLER, CHANGES, CHECKUP, SETTINGS, TRAININGS
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +46,7 @@ def create_app(settings: Settings) -> web.Application:
     keyring = _admit(app, link)
     app[TRAININGS] = Trainings(link, settings, jobs.entry)
     app[CHANGES] = Changes(link)
+    app[CHECKUP] = Checkup(link, settings)
     app[COUNTS] = Counts()
     app[CACHE] = ModelCache(settings.cache_bytes, counts=app[COUNTS])
     add_routes(app, version=__version__)

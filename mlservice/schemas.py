@@ -317,6 +317,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     store: bool
     workers: int
+    risks: list[str]
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):

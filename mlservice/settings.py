@@ -100,6 +100,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="When the private Valkey's append-only file is synced to disk."),
     ] = "everysec"
 
+    accept_store_risks: Annotated[
+        str,
+        Meta(
+            description="Risks of the store that are taken, by the names that "
+            "`mlservice doctor` tells, with commas; empty: none."
+        ),
+    ] = ""
     store_memory_bytes: Annotated[
         int, Meta(ge=0, description="Memory of the private Valkey; 0: half of the machine's.")
     ] = 0

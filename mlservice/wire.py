@@ -11,11 +11,12 @@ from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.reply import JSON_TYPE, Reply
 from mlservice.settings import Settings, variable
 from mlservice.slowness import paced
-from mlservice.store import PIECE_BYTES, Changes, Tenant, Trainings
+from mlservice.store import PIECE_BYTES, Changes, Checkup, Tenant, Trainings
 
 SETTINGS = web.AppKey("settings", Settings)
 CALLER: web.AppKey[Callable[[web.Request], Tenant]] = web.AppKey("caller")
 CHANGES = web.AppKey("changes", Changes)
+CHECKUP = web.AppKey("checkup", Checkup)
 TRAININGS = web.AppKey("trainings", Trainings)
 JSON = JSON_TYPE
 

@@ -29,7 +29,13 @@ async def test_readiness_tells_of_store_and_workers(client: Client, settings: Se
     trained = await client.get("/health/ready?for=training")
 
     assert alone.status == 200
-    assert await alone.json() == {"live": True, "ready": True, "store": True, "workers": 0}
+    assert await alone.json() == {
+        "live": True,
+        "ready": True,
+        "store": True,
+        "workers": 0,
+        "risks": [],
+    }
     assert (untrained.status, (await untrained.json())["ready"]) == (503, False)
     assert (trained.status, (await trained.json())["workers"]) == (200, 1)
 
@@ -44,7 +50,13 @@ async def test_a_process_that_never_reached_its_store_is_not_ready(
     response = await client.get("/health/ready")
 
     assert response.status == 503
-    assert await response.json() == {"live": True, "ready": False, "store": False, "workers": 0}
+    assert await response.json() == {
+        "live": True,
+        "ready": False,
+        "store": False,
+        "workers": 0,
+        "risks": [],
+    }
 
 
 async def test_a_process_that_drains_is_not_ready(client: Client) -> None:

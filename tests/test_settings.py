@@ -21,6 +21,7 @@ OTHERS: dict[str, Any] = {
     "log_format": "json",
     "appendfsync": "always",
     "store_share": 0.5,
+    "accept_store_risks": "eviction",
 }
 LINKS = {
     "MLSERVICE_PORT": "tcp://10.0.0.1:80",

@@ -17,10 +17,9 @@ def main() -> None:
         from workers.patience import PatientWorker
         from workers.settings import worker_options
 
-        worker = PatientWorker(**worker_options(settings))
+        PatientWorker(**worker_options(settings)).run()
     except BadSetting as error:
         sys.exit(f"Error: {error}")
-    worker.run()
 
 
 if __name__ == "__main__":

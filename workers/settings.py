@@ -14,7 +14,15 @@ from redis.asyncio import BlockingConnectionPool
 from mlservice import jobs, logs
 from mlservice.errors import StoreUnavailable
 from mlservice.settings import Settings
-from mlservice.store import Link, Trainings, arq_timeout_s, keep_swept, open_pool, open_redis
+from mlservice.store import (
+    Link,
+    Trainings,
+    arq_timeout_s,
+    keep_swept,
+    open_pool,
+    open_redis,
+    refuse_risks,
+)
 from workers import tasks
 from workers.pool import Pool
 
@@ -28,6 +36,7 @@ def worker_options(settings: Settings) -> dict[str, Any]:
 
     async def start(ctx: dict[Any, Any]) -> None:
         logs.configure(settings)
+        await refuse_risks(settings)
         ctx["trainer"] = await running.enter_async_context(_trainer(settings, worker))
 
     async def stop(_: dict[Any, Any]) -> None:

@@ -65,6 +65,7 @@ async def start(settings: Settings, listening: socket.socket, stack: AsyncExitSt
         variable("host"): settings.host,
         variable("require_keys"): str(settings.require_keys),
         variable("allow_anonymous"): str(settings.allow_anonymous),
+        variable("accept_store_risks"): settings.accept_store_risks,
     }
     worker = Supervised("worker", [sys.executable, "-m", "workers"], environ=environ)
     api = Supervised(

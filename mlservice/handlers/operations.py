@@ -10,7 +10,7 @@ from mlservice import __version__
 from mlservice.catalogue import catalogue
 from mlservice.errors import NotFound, StoreUnavailable, explanation, problems
 from mlservice.schemas import Index, Liveness, Readiness
-from mlservice.wire import TRAININGS, respond
+from mlservice.wire import CHECKUP, TRAININGS, respond
 
 
 @dataclass
@@ -33,17 +33,19 @@ async def live(_: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """Tell whether the process can predict; with `for=training`, whether it can train too."""
     vitals = request.app[VITALS]
-    workers = 0
+    workers, risks = 0, []
     try:
         workers = await request.app[TRAININGS].workers()
+        risks = await request.app[CHECKUP].risks()
     except StoreUnavailable:
         store = False
     else:
         store = vitals.reached_store = True
     is_ready = vitals.reached_store and not vitals.draining
     if request.query.get("for") == "training":
-        is_ready = is_ready and store and workers > 0
-    body = Readiness(live=True, ready=is_ready, store=store, workers=workers)
+        is_ready = is_ready and store and workers > 0 and not risks
+    told = [f"{risk.name}: {risk.detail}" for risk in risks]
+    body = Readiness(live=True, ready=is_ready, store=store, workers=workers, risks=told)
     return respond(body, status=200 if is_ready else 503)
 
 

@@ -2,6 +2,7 @@
 
 from mlservice.store.aliases import Alias, Aliases
 from mlservice.store.changes import Changes
+from mlservice.store.checkup import Checkup, refuse_risks
 from mlservice.store.connections import open_pool, open_redis
 from mlservice.store.events import Event
 from mlservice.store.grants import Grant, Grants
@@ -18,6 +19,7 @@ __all__ = [
     "Alias",
     "Aliases",
     "Changes",
+    "Checkup",
     "Event",
     "Grant",
     "Grants",
@@ -32,4 +34,5 @@ __all__ = [
     "keep_swept",
     "open_pool",
     "open_redis",
+    "refuse_risks",
 ]

@@ -184,8 +184,8 @@ class _Tcp(_Bounded, Connection):
         await super().on_connect()
         if self._primary:
             # A sentinel that was cut off may still name the one that was.
-            await self.send_command("ROLE", check_health=False)
-            if (await self.read_response())[0] != b"master":
+            await self.send_command("INFO", "replication", check_health=False)
+            if b"role:master" not in await self.read_response():
                 raise LostConnection("The store must be a primary, it is a replica.")
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
