@@ -113,6 +113,11 @@ def train(port: int, body: bytes, solver: str) -> float:
     return time.perf_counter() - begun
 
 
+def post(port: int, path: str) -> None:
+    """Post a table from a file, and wait until its model is ready."""
+    train(port, Path(path).read_bytes(), "lbfgs")
+
+
 @click.command()
 @click.option("--rows", default=1_000_000, show_default=True)
 @click.option("--columns", default=20, show_default=True)

@@ -7,6 +7,7 @@ worker warm: by asking again every 5 ms, as a plain client does, and by
 
 import http.client
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -32,16 +33,22 @@ class Client:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         """Return the JSON document of an answer that is no problem."""
-        self._connection.request(method, path, body, JSON | headers)
-        response = self._connection.getresponse()
-        document = json.loads(response.read())
-        if response.status >= 400:
+        status, document = self.ask_for(method, path, body, **headers)
+        if status >= 400:
             raise click.ClickException(f"{method} {path}: {document}")
         return document
 
+    def ask_for(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, Any]:
+        """Return an answer's status and JSON document."""
+        self._connection.request(method, path, body, JSON | headers)
+        response = self._connection.getresponse()
+        return response.status, json.loads(response.read())
+
 
 @contextmanager
-def serving() -> Iterator[int]:
+def serving(**variables: str) -> Iterator[int]:
     """Run the whole service in a folder of its own; yield its port."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
@@ -49,6 +56,7 @@ def serving() -> Iterator[int]:
         process = subprocess.Popen(
             [*command, "--port", str(port), "--data-dir", folder],
             cwd=ROOT,
+            env=os.environ | variables,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
