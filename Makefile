@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editab
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: help serve test chaos debug lint bench lock audit sbom clean
+.PHONY: help serve test chaos debug lint bench conformance lock audit sbom clean
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/python:
 	$(PYTHON) -m venv .venv
@@ -40,6 +40,15 @@ chaos: .venv/testing  ## Hurt a whole service at random: MINUTES=10 SEED=1
 debug: .venv/testing  ## Run all tests with asyncio's own checks
 	PYTHONASYNCIODEBUG=1 $(BIN)/pytest --numprocesses 2
 
+.venv-conformance/clients: requirements/conformance.in
+	$(PYTHON) -m venv .venv-conformance
+	.venv-conformance/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-conformance/bin/uv pip install --quiet --python .venv-conformance/bin/python --requirement $<
+	@touch $@
+
+conformance: .venv/serving .venv-conformance/clients  ## Run other servers' clients against the service
+	.venv-conformance/bin/python -m pytest -c tests/conformance/pytest.ini tests/conformance
+
 lint: .venv/testing  ## Check style, types, architecture and containers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,4 +78,4 @@ sbom: .venv/releasing  ## Write the image's bill of materials (CycloneDX) to bui
 	$(BIN)/cyclonedx-py requirements requirements/run.txt --output-reproducible --output-file build/sbom.json
 
 clean:  ## Remove the virtual environment and caches
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-conformance build .mypy_cache .ruff_cache .pytest_cache .hypothesis
