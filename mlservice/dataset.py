@@ -17,11 +17,12 @@ from mlservice import weights
 from mlservice.errors import Fault, InvalidTable, SingleClass
 from mlservice.kinds import check_name, read_column
 from mlservice.labels import cells, read_labels
+from mlservice.learning import learn
 from mlservice.limits import check_categories, check_columns, check_model, check_size
 from mlservice.model import Model
 from mlservice.params import resolve
 from mlservice.points import Plan, plan
-from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts, learn
+from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts
 from mlservice.remarks import remarks
 from mlservice.schemas import (
     Description,
@@ -169,19 +170,10 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
         If the rows cannot be parted as was asked for.
     """
     table = table or from_json(request.data)
-    if request.target not in table.columns:
-        raise _no_target(request.target, table)
-    roles = taken(request.evaluation, list(table.columns), request.target)
-    used = {request.target, *roles.values()}
-    weights.check_column(request.sample_weight, table.columns, used)
-    names = [name for name in table.columns if name not in {*used, request.sample_weight}]
+    roles, names = _roles(request, table)
     _check_size(table, names, limits)
-    faults = Faults()
-    check_name(table, request.target, faults)
-    classes, y = read_labels(table, request.target, faults)
+    classes, y, columns = _read(request, table, names)
     options = request.preprocessing
-    columns = {name: read_column(table, name, options, faults) for name in names}
-    faults.check()
     preparation = _learn(columns, options, limits)
     _check_classes(classes, request.target, table, len(preparation.names), limits)
     X = preparation.transform(columns)
@@ -205,6 +197,29 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
         sample_weight=weight,
         weighted_by=request.sample_weight,
     )
+
+
+def _roles(request: TrainingRequest, table: Table) -> tuple[dict[str, str], list[str]]:
+    """Return the columns that part the rows, by what they do, and the features' names."""
+    if request.target not in table.columns:
+        raise _no_target(request.target, table)
+    roles = taken(request.evaluation, list(table.columns), request.target)
+    used = {request.target, *roles.values()}
+    weights.check_column(request.sample_weight, table.columns, used)
+    used |= {request.sample_weight} if request.sample_weight else set()
+    return roles, [name for name in table.columns if name not in used]
+
+
+def _read(
+    request: TrainingRequest, table: Table, names: list[str]
+) -> tuple[tuple[Label, ...], NDArray[np.intp], dict[str, Column]]:
+    """Return classes, their codes and the features' columns, all that is wrong told at once."""
+    faults = Faults()
+    check_name(table, request.target, faults)
+    classes, y = read_labels(table, request.target, faults)
+    columns = {name: read_column(table, name, request.preprocessing, faults) for name in names}
+    faults.check()
+    return classes, y, columns
 
 
 def _params(

@@ -1,4 +1,4 @@
-"""What stands between a table's columns and the matrix of a fit, learnt from rows.
+"""What stands between a table's columns and the matrix of a fit.
 
 The matrix has the numeric features first, in their order; then, for each text
 feature in its order, one column a category: 1 where the row has it. A missing
@@ -15,13 +15,11 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 from msgspec import UNSET
-from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
-from sklearn.preprocessing import StandardScaler
 
 from mlservice.errors import InvalidTable
-from mlservice.schemas import Feature, Preprocessing
+from mlservice.schemas import Feature
 
 # Measured with lbfgs, newton-cholesky, saga and liblinear on 300 and 10,000 rows: at one
 # cell in eight that is not zero CSR is as fast or faster with each (1,000 categories:
@@ -58,70 +56,6 @@ Column = NDArray[np.float64] | Texts
 Columns = Mapping[str, Column]
 Rows = NDArray[np.intp] | None
 Matrix: TypeAlias = NDArray[np.float64] | csr_array
-
-
-def learn(columns: Columns, options: Preprocessing, rows: Rows = None) -> "Preparation":
-    """Learn fill values, categories and scales from some rows of a table.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray or Texts
-        The features, in order.
-    options : Preprocessing
-        What to do with missing numbers and with scales.
-    rows : ndarray of intp, optional
-        Positions of the rows to learn from, all if left out. Nothing of the
-        other rows is learnt but that a column has missing values.
-
-    Raises
-    ------
-    InvalidTable
-        If numbers are so large that their mean or variance overflows.
-    """
-    learnt = [_feature(name, column, options, rows) for name, column in columns.items()]
-    preparation = Preparation(tuple(learnt))
-    preparation.check_finite()
-    if options.scale == "standard":
-        preparation = _standardised(preparation, columns, rows)
-        preparation.check_finite()
-    return preparation
-
-
-def _feature(name: str, column: Column, options: Preprocessing, rows: Rows) -> Feature:
-    if isinstance(column, Texts):
-        codes = np.unique(_of(column.codes, rows)).tolist()
-        categories = tuple(column.values[code] for code in codes if code >= 0)
-        feature = Feature(name=name, kind="text", missing=-1 in codes, categories=categories)
-        first = labels(feature)[0] if options.encode == "reference" else UNSET
-        return replace(feature, reference=first)
-    if not np.isnan(column).any():
-        return Feature(name=name)
-    return Feature(name=name, missing=True, fill=_fill(_of(column, rows), options.impute))
-
-
-def _of(values: NDArray[_Value], rows: Rows) -> NDArray[_Value]:
-    return values if rows is None else values[rows]
-
-
-def _fill(values: NDArray[np.float64], impute: str) -> float:
-    present = values[~np.isnan(values)]
-    if impute == "zero" or not len(present):
-        return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.median(present) if impute == "median" else present.mean())
-
-
-def _standardised(preparation: "Preparation", columns: Columns, rows: Rows) -> "Preparation":
-    numbers = preparation.numbers(columns, rows)
-    if not numbers.size:
-        return preparation
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(numbers)
-    # scikit-learn takes a variance that overflowed for that of a constant column.
-    scales = np.where(np.isfinite(scaler.var_), scaler.scale_, np.inf)
-    learnt = zip(preparation.number_features, scaler.mean_.tolist(), scales.tolist(), strict=True)
-    scaled = {each.name: replace(each, mean=mean, scale=scale) for each, mean, scale in learnt}
-    return Preparation(tuple(scaled.get(each.name, each) for each in preparation.features))
 
 
 @dataclass(frozen=True)
@@ -241,7 +175,7 @@ class Preparation:
     def _one_hot(self, columns: Columns, rows: Rows) -> csr_array:
         start, places = 0, []
         for feature in self.text_features:
-            place = _of(places_of(feature, columns[feature.name]), rows)
+            place = of_rows(places_of(feature, columns[feature.name]), rows)
             # The reference, which comes first, has no column.
             place -= len(labels(feature)) - len(encoded(feature))
             places.append(np.where(place >= 0, place + start, -1))
@@ -325,6 +259,11 @@ def places_of(feature: Feature, column: Column) -> NDArray[np.intp]:
     # The last, at -1, is the place of a missing text.
     found = np.array([known.get(value, -1) for value in [*texts.values, ""]], dtype=np.intp)
     return found[texts.codes]
+
+
+def of_rows(values: NDArray[_Value], rows: Rows) -> NDArray[_Value]:
+    """Return some of a column's values, all where no rows are named."""
+    return values if rows is None else values[rows]
 
 
 def _length(columns: Columns, rows: Rows) -> int:

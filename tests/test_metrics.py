@@ -11,7 +11,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.preprocessing import label_binarize
 
 from mlservice.evaluation import Metrics
-from workers.metrics import MOST_POINTS, Predicted, measure
+from workers.metrics import Predicted, measure
+from workers.ranking import MOST_POINTS
 
 NAMES = [f"class {code}" for code in range(101)]
 

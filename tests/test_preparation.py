@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from mlservice.errors import InvalidTable
-from mlservice.preparation import Column, Matrix, Preparation, Texts, learn
+from mlservice.learning import learn
+from mlservice.preparation import Column, Matrix, Preparation, Texts
 from mlservice.schemas import Feature, Preprocessing
 
 STANDARD = Preprocessing(scale="standard")
@@ -78,12 +79,12 @@ def scikit_learn_on(table: dict[str, list[Any]], options: Preprocessing) -> NDAr
     floats = FunctionTransformer(lambda block: block.astype(np.float64))
     scaler = StandardScaler() if options.scale == "standard" else "passthrough"
     drop = "first" if options.encode == "reference" else None
+    encoder = OneHotEncoder(handle_unknown="ignore", drop=drop, sparse_output=False)
     transformer = ColumnTransformer(
         [
             ("numbers", make_pipeline(floats, imputer, scaler), positions[np.ndarray]),
-            ("texts", OneHotEncoder(handle_unknown="ignore", drop=drop), positions[Texts]),
-        ],
-        sparse_threshold=0.0,
+            ("texts", encoder, positions[Texts]),
+        ]
     )
     X = np.array(list(zip(*table.values(), strict=True)), dtype=object)
     prepared: NDArray[np.float64] = transformer.fit_transform(X).astype(np.float64)

@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as arrays
 from msgspec import UNSET
 
 from mlservice.intake import JSON, Sent
+from mlservice.learning import learn
 from mlservice.model import decode, encode
-from mlservice.preparation import Column, Texts, learn
+from mlservice.preparation import Column, Texts
 from mlservice.profile import FeatureProfile, Profile, profile_of
 from mlservice.schemas import Preprocessing
 from mlservice.settings import Settings

@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from mlservice import load
 from mlservice.errors import InvalidRow
+from mlservice.learning import learn
 from mlservice.model import Model, decode, encode
-from mlservice.preparation import Column, Preparation, Texts, learn
+from mlservice.preparation import Column, Preparation, Texts
 from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Label, Preprocessing
 from mlservice.scoring import PURE_PYTHON, Scorer, estimator, pipeline, reconstruct

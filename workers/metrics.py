@@ -14,23 +14,19 @@ from numpy.typing import NDArray
 
 from mlservice.evaluation import (
     AverageMetrics,
-    CalibrationBin,
     ClassMetrics,
     ConfusionMatrix,
     Curves,
     Metrics,
-    PrecisionRecallPoint,
-    RocPoint,
     Scores,
-    Threshold,
 )
+from workers.curves import calibration_of, precision_recall_of, roc_of, thresholds_of
+from workers.ranking import Ranking, rank
 
 Vector = NDArray[np.float64]
-MOST_POINTS = 100
 MOST_CLASSES_TOLD = 100
 MOST_CLASSES_DRAWN = 20
 _EPS = float(np.finfo(np.float64).eps)
-_BINS = np.linspace(0, 1, 11)[1:-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,62 +53,9 @@ class Predicted:
         cells = self.y * k + self.P.argmax(axis=1)
         return _sums(cells, self.weight, k * k).reshape(k, k)
 
-    def ranking(self, code: int) -> "Ranking":
+    def ranking(self, code: int) -> Ranking:
         """Rank the rows by the probability of one class."""
-        score = self.P[:, code]
-        order = np.argsort(-score, kind="stable")
-        score, weight = score[order], self.weight[order]
-        is_class = self.y[order] == code
-        # The last row of each probability.
-        last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
-        return Ranking(
-            threshold=score[last],
-            tps=np.cumsum(weight * is_class)[last],
-            fps=np.cumsum(weight * ~is_class)[last],
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """Weights of rows at or above each threshold, of the class and of the others."""
-
-    threshold: Vector
-    tps: Vector
-    fps: Vector
-
-    def roc_auc(self) -> float | None:
-        """Return the area under the ROC, None without rows of both kinds."""
-        if not (self.tps[-1] and self.fps[-1]):
-            return None
-        # Shares first: products of weights may not fit in float64.
-        heights = (np.append(0, self.tps[:-1]) + self.tps) / self.tps[-1]
-        return float(np.sum(np.diff(self.fps, prepend=0) / self.fps[-1] * heights) / 2)
-
-    def average_precision(self) -> float | None:
-        """Return the mean precision over the steps of recall, None without the class."""
-        if not self.tps[-1]:
-            return None
-        steps = np.diff(self.tps, prepend=0) / self.tps[-1]
-        return float(np.sum(steps * self.precision()))
-
-    def precision(self) -> Vector:
-        """Return the share of the class at or above each threshold."""
-        found = self.tps + self.fps
-        return np.divide(self.tps, found, out=np.zeros_like(found), where=found > 0)
-
-    def some(self) -> NDArray[np.intp]:
-        """Return at most 99 positions, the first and the last among them."""
-        return _thin(np.arange(len(self.threshold)))
-
-    def corners(self) -> NDArray[np.intp]:
-        """Return at most 99 positions where the ROC turns."""
-        turns = (np.diff(each, 2, prepend=0) != 0 for each in (self.fps, self.tps))
-        return _thin(np.flatnonzero(np.append(np.logical_or(*turns), True)))
-
-
-def _thin(positions: NDArray[np.intp]) -> NDArray[np.intp]:
-    count = len(positions)
-    return positions[np.linspace(0, count - 1, min(count, MOST_POINTS - 1)).astype(np.intp)]
+        return rank(self.P[:, code], self.y == code, self.weight)
 
 
 def _sums(positions: NDArray[np.intp], weight: Vector, count: int) -> Vector:
@@ -238,81 +181,13 @@ def _drawn(predicted: Predicted, rankings: list[Ranking], names: list[str]) -> d
         return {"curves": None}
     curves = {
         names[code]: Curves(
-            roc=_roc(ranking),
-            precision_recall=_precision_recall(ranking),
-            calibration=_calibration(predicted, code),
+            roc=roc_of(ranking),
+            precision_recall=precision_recall_of(ranking),
+            calibration=calibration_of(predicted.P[:, code], predicted.y == code, predicted.weight),
         )
         for code, ranking in zip(_ranked(names), rankings, strict=True)
     }
     if len(names) > 2:
         return {"curves": curves}
-    table, best = _thresholds(rankings[0])
+    table, best = thresholds_of(rankings[0])
     return {"curves": curves, "thresholds": table, "best_threshold": best}
-
-
-def _roc(ranking: Ranking) -> list[RocPoint]:
-    if not (ranking.tps[-1] and ranking.fps[-1]):
-        return []
-    some = ranking.corners()
-    columns = (
-        ranking.threshold[some],
-        ranking.fps[some] / ranking.fps[-1],
-        ranking.tps[some] / ranking.tps[-1],
-    )
-    first = RocPoint(threshold=None, false_positive_rate=0.0, true_positive_rate=0.0)
-    return [first] + [
-        RocPoint(threshold=threshold, false_positive_rate=fpr, true_positive_rate=tpr)
-        for threshold, fpr, tpr in zip(*(each.tolist() for each in columns), strict=True)
-    ]
-
-
-def _precision_recall(ranking: Ranking) -> list[PrecisionRecallPoint]:
-    if not ranking.tps[-1]:
-        return []
-    some = ranking.some()
-    columns = (
-        ranking.threshold[some],
-        ranking.precision()[some],
-        ranking.tps[some] / ranking.tps[-1],
-    )
-    return [
-        PrecisionRecallPoint(threshold=threshold, precision=precision, recall=recall)
-        for threshold, precision, recall in zip(*(each.tolist() for each in columns), strict=True)
-    ]
-
-
-def _calibration(predicted: Predicted, code: int) -> list[CalibrationBin]:
-    score, weight = predicted.P[:, code], predicted.weight
-    bins = np.searchsorted(_BINS, score)
-    sums, hits, weights, rows = (
-        np.bincount(bins, each, minlength=10)
-        for each in (weight * score, weight * (predicted.y == code), weight, None)
-    )
-    return [
-        CalibrationBin(
-            mean_predicted=float(sums[i] / weights[i]),
-            fraction_of_positives=float(hits[i] / weights[i]),
-            rows=int(rows[i]),
-        )
-        for i in np.flatnonzero(weights)
-    ]
-
-
-def _thresholds(ranking: Ranking) -> tuple[list[Threshold], Threshold | None]:
-    """Return the table of thresholds, and the one that maximises F1."""
-    class_weight, others = ranking.tps[-1], ranking.fps[-1]
-    if not class_weight:
-        return [], None
-    f1 = 2 * ranking.tps / (class_weight + ranking.tps + ranking.fps)
-    columns = {
-        "threshold": ranking.threshold,
-        "precision": ranking.precision(),
-        "recall": ranking.tps / class_weight,
-        "f1": f1,
-        "accuracy": (ranking.tps + others - ranking.fps) / (class_weight + others),
-    }
-    best, *table = (
-        Threshold(**{name: float(each[i]) for name, each in columns.items()})
-        for i in (f1.argmax(), *ranking.some())
-    )
-    return table, best

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from mlservice.errors import AliasMoved, AliasNotFound, InvalidAlias, StoreUnavailable
 from mlservice.store import keys
 from mlservice.store.link import Link
-from mlservice.store.models import is_id, not_ready
 from mlservice.store.records import not_found, time_of
+from mlservice.store.refusals import is_id, not_ready
 
 FRESH_S = 1.0
 MOST_KEPT = 10_000

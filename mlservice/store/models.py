@@ -1,9 +1,8 @@
 """What the service does with models in the store: create, read, list, cancel, delete, load."""
 
 import hashlib
-import re
 
-from mlservice.errors import BrokenModel, ModelAliased, ModelEnded, ModelNotReady
+from mlservice.errors import BrokenModel, ModelAliased, ModelEnded
 from mlservice.schemas import Summary
 from mlservice.settings import Settings
 from mlservice.store import keys
@@ -13,10 +12,7 @@ from mlservice.store.listing import page_of
 from mlservice.store.once import KEPT_MS, NEVER, Once
 from mlservice.store.pieces import stage
 from mlservice.store.records import Record, not_found
-from mlservice.store.refusals import WAITING_RETRY_S, refusal
-
-# A UUID as this service writes them; no alias has this shape.
-is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+from mlservice.store.refusals import check_id, not_ready, refusal
 
 UPLOAD_MS = 60_000
 
@@ -290,28 +286,6 @@ class Models:
         if hashlib.sha256(artifact).hexdigest().encode() != digest:
             raise BrokenModel("The stored model must have the digest of its record, it has not.")
         return artifact
-
-
-def check_id(model_id: str) -> None:
-    """Refuse an id that is not a UUID as this service writes them.
-
-    Raises
-    ------
-    ModelNotFound
-        If it is not.
-    """
-    if not is_id(model_id):
-        raise not_found(model_id)
-
-
-def not_ready(state: str) -> ModelNotReady:
-    """Return the error for a model that is asked to predict too early, or never can."""
-    waiting = state in ("queued", "training")
-    return ModelNotReady(
-        f"The model must be ready to predict, it is {state}.",
-        headers={"Retry-After": str(WAITING_RETRY_S)} if waiting else {},
-        members={"state": state},
-    )
 
 
 def _ms(seconds: float) -> int:

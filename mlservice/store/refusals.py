@@ -1,10 +1,12 @@
-"""What stands against a new model, in words."""
+"""What stands against a model that is asked for or made, in words."""
 
 import math
 import random
+import re
 
 from mlservice.errors import (
     IdempotencyKeyReused,
+    ModelNotReady,
     Problem,
     QueueFull,
     StoreUnavailable,
@@ -12,9 +14,13 @@ from mlservice.errors import (
     TooManyTrainings,
 )
 from mlservice.settings import Settings, variable
+from mlservice.store.records import not_found
 
 WAITING_RETRY_S = 1
 MOST_RETRY_S = 300
+
+# A UUID as this service writes them; no alias has this shape.
+is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 def refusal(answer: str, settings: Settings, wait_ms: int = 0) -> Problem:
@@ -48,3 +54,25 @@ def _retry_s(wait_s: float) -> int:
     # Spread, so that those who are refused together do not come back together.
     spread_s = wait_s * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
     return min(max(math.ceil(spread_s), WAITING_RETRY_S), MOST_RETRY_S)
+
+
+def check_id(model_id: str) -> None:
+    """Refuse an id that is not a UUID as this service writes them.
+
+    Raises
+    ------
+    ModelNotFound
+        If it is not.
+    """
+    if not is_id(model_id):
+        raise not_found(model_id)
+
+
+def not_ready(state: str) -> ModelNotReady:
+    """Return the error for a model that is asked to predict too early, or never can."""
+    waiting = state in ("queued", "training")
+    return ModelNotReady(
+        f"The model must be ready to predict, it is {state}.",
+        headers={"Retry-After": str(WAITING_RETRY_S)} if waiting else {},
+        members={"state": state},
+    )
