@@ -10,6 +10,7 @@ from mlservice.idempotency import MOST_KEY
 from mlservice.intake import JSON, MEDIA_TYPES
 from mlservice.model import MEDIA_TYPE
 from mlservice.openapi import Answer, Parameter
+from mlservice.parent import MEMBER
 from mlservice.routes.route import Route, route
 from mlservice.schemas import DryRun, ModelDocument, ModelList, Prediction, TrainingRequest
 
@@ -80,6 +81,12 @@ ROUTES: tuple[Route, ...] = (
                 place="query",
                 description="Check only, and tell what would be trained.",
                 schema={"type": "boolean", "default": False},
+            ),
+            Parameter(
+                name=MEMBER,
+                place="query",
+                description="The member of that name, whatever the body is; here if it is large.",
+                schema={"type": "string"},
             ),
         ],
         body=TrainingRequest,
