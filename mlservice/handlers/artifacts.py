@@ -14,6 +14,7 @@ from mlservice.idempotency import read_once
 from mlservice.model import MEDIA_TYPE, decode
 from mlservice.query import read_query
 from mlservice.settings import Settings
+from mlservice.validators import has_already
 from mlservice.wire import (
     SETTINGS,
     caller,
@@ -37,7 +38,7 @@ async def download(request: web.Request) -> web.Response:
         "Cache-Control": "private, max-age=31536000, immutable",
         "Content-Disposition": f'attachment; filename="{model_id}.model"',
     }
-    if etag in request.headers.get("If-None-Match", "").split(", "):
+    if has_already(request, etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=artifact, headers=headers, content_type=MEDIA_TYPE)
 

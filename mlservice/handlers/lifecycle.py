@@ -27,6 +27,7 @@ from mlservice.points import count_fits
 from mlservice.query import read_query
 from mlservice.schemas import Description, DryRun, TrainingRequest
 from mlservice.store import PIECE_BYTES, Record
+from mlservice.validators import has_already, validating
 from mlservice.wire import (
     CHANGES,
     JSON,
@@ -167,7 +168,11 @@ async def describe(request: web.Request) -> web.Response:
     wait_s = preferred_wait(request)
     if wait_s is not None:
         record = await request.app[CHANGES].until_ended(record, wait_s)
-    return respond(record.document(), headers=applied(wait_s))
+    document = record.document()
+    headers = validating(document) | applied(wait_s)
+    if has_already(request, headers["ETag"]):
+        return web.Response(status=304, headers=headers)
+    return respond(document, headers=headers)
 
 
 async def cancel(request: web.Request) -> web.Response:

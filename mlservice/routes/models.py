@@ -192,8 +192,13 @@ ROUTES: tuple[Route, ...] = (
                 status=200,
                 description="The prediction, or the document where there is no query.",
                 body=(Prediction, ModelDocument),
-                headers=("Cache-Control",),
-            )
+                headers=("Cache-Control", "ETag"),
+            ),
+            Answer(
+                status=304,
+                description="The document that `If-None-Match` names.",
+                headers=("ETag",),
+            ),
         ],
         problems=_UNREADY,
     ),
