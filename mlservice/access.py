@@ -4,6 +4,7 @@ A route is added with its scope; what is served without one needs `admin`. Nothi
 of this runs while the service asks for no keys and limits no rates.
 """
 
+import asyncio
 import functools
 import ipaddress
 import logging
@@ -37,6 +38,8 @@ SCOPES = web.AppKey("scopes", dict[AbstractRoute, Scope])
 _TENANT = web.RequestKey("tenant", Tenant)
 
 MINUTE_S = 60
+# With the keyring's own times, a revoked key ends what is under way within a second.
+CHECK_AGAIN_S = 0.3
 
 Identify = Callable[[web.Request, Scope], Awaitable[str]]
 
@@ -71,16 +74,47 @@ def admission(identify: Identify, limits: "Limits", tenants: Tenants) -> Middlew
         name = await identify(request, scope)
         request[_TENANT] = tenants.of(name)
         told = await limits.take(name, scope)
+        watch = _Watch(request, functools.partial(identify, request, scope))
         try:
             response = await handler(request)
         except Problem as problem:
             problem.headers.update(told)
             raise
+        finally:
+            watch.stop()
         if not response.prepared:
             response.headers.update(told)
         return response
 
     return admit
+
+
+class _Watch:
+    """Ends a request that takes long, a stream or a wait, when its key works no more."""
+
+    def __init__(self, request: web.Request, identify: Callable[[], Awaitable[str]]) -> None:
+        self._request = request
+        self._identify = identify
+        self._task: asyncio.Task[None] | None = None
+        # Most requests end before this, and cost no task.
+        self._begin = asyncio.get_running_loop().call_later(CHECK_AGAIN_S, self._start)
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._check())
+
+    async def _check(self) -> None:
+        try:
+            while True:
+                await self._identify()
+                await asyncio.sleep(CHECK_AGAIN_S)
+        except Problem:
+            if self._request.transport:
+                self._request.transport.abort()
+
+    def stop(self) -> None:
+        self._begin.cancel()
+        if self._task:
+            self._task.cancel()
 
 
 async def as_anonymous(request: web.Request, scope: Scope) -> str:  # noqa: ARG001  # an `Identify`

@@ -27,7 +27,7 @@ class Reply(web.Response):
     status : int
         One that has a body.
     headers : mapping of str to str
-        Those beside Content-Type, Content-Length and Date.
+        Those beside Content-Type, Content-Length, Date and X-Content-Type-Options.
     """
 
     _direct: AbstractStreamWriter | None = None
@@ -40,6 +40,7 @@ class Reply(web.Response):
             hdrs.CONTENT_TYPE: JSON_TYPE,
             hdrs.CONTENT_LENGTH: str(len(body)),
             hdrs.DATE: _clock.date(),
+            "X-Content-Type-Options": "nosniff",
         }
         if headers:
             own.update(headers)

@@ -76,7 +76,7 @@ class _Protocol(RequestHandler):
 
 
 class _Request(web.Request):
-    """aiohttp's request, whose answer does not say which server wrote it."""
+    """aiohttp's request, whose answer is what it says, and not by which server."""
 
     @property
     def route(self) -> web.AbstractRoute | None:
@@ -86,6 +86,7 @@ class _Request(web.Request):
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)
         del response.headers[hdrs.SERVER]
+        response.headers["X-Content-Type-Options"] = "nosniff"
         # A stream is prepared by its handler, before `answering` sees it.
         if self._match_info and (share := self.app[BROWSERS].share):
             share(self, response)

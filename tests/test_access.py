@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import ClientResponse, web
+from aiohttp import ClientPayloadError, ClientResponse, ServerDisconnectedError, web
 from redis import Redis
 
 from mlservice import jobs, keyring
@@ -305,6 +305,27 @@ async def test_a_revoked_key_works_nowhere_a_second_later(client: Client, world:
 
     await until(is_refused, within_s=keyring.STALE_S + 0.5)
     assert time.monotonic() - revoked < keyring.STALE_S + 0.5
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(client: Client, world: World) -> None:
+    """Events that were followed, and answers that were waited for, are not sent any more."""
+    token, grant = await world.grants.create(tenant="own", scope="predict")
+    path = f"/models/{await world.model('queued')}"
+    waiting = client.get(path, headers=bearer(token) | {"Prefer": "wait=20"})
+    async with client.get(f"{path}/events", headers=bearer(token)) as stream:
+        first = await stream.content.readuntil(b"\r\n\r\n")
+        waited = asyncio.ensure_future(waiting)
+        await asyncio.sleep(0)
+        await world.grants.revoke(grant.id)
+        revoked = time.monotonic()
+
+        with pytest.raises(ClientPayloadError):
+            await stream.content.read()
+
+    assert b"queued" in first
+    assert time.monotonic() - revoked < keyring.STALE_S + 0.5
+    with pytest.raises(ServerDisconnectedError):
+        await waited
 
 
 async def test_a_known_key_predicts_while_the_store_stalls(

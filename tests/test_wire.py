@@ -205,8 +205,10 @@ async def test_what_is_not_http_is_answered_without_echo(
     writer.close()
 
 
-async def test_no_answer_says_which_server_wrote_it(client: Client, settings: Settings) -> None:
-    """Predictions, documents, streams, failures and what is not HTTP: none has `Server`."""
+async def test_no_answer_says_which_server_wrote_it_and_none_is_guessed_at(
+    client: Client, settings: Settings
+) -> None:
+    """Predictions, documents, streams, failures, what is not HTTP: no `Server`, but `nosniff`."""
     model_id = await store_model(settings, make_model())
     document = f"/models/{model_id}"
     paths = [document, f"{document}?a=1&b=2", f"{document}/events", f"{document}/artifact", "/x"]
@@ -215,12 +217,14 @@ async def test_no_answer_says_which_server_wrote_it(client: Client, settings: Se
         for method in ("GET", "HEAD", "PUT", "OPTIONS"):
             async with client.request(method, path) as response:
                 assert "Server" not in response.headers, (method, path)
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(b"nonsense\r\n\r\n")
     answer = await reader.read()
     writer.close()
     assert b" 400 " in answer.split(b"\r\n")[0]
     assert b"\r\nServer:" not in answer
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answer
 
 
 async def test_an_unexpected_failure_hides_its_message_and_logs_it(

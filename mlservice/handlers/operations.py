@@ -70,8 +70,15 @@ async def problem_page(request: web.Request) -> web.Response:
             text = f"{kind.title} ({kind.status})\n\n{explanation(kind)}\n"
             if "text/html" not in request.headers.get("Accept", ""):
                 return web.Response(text=text)
-            return web.Response(text=_page(text), content_type="text/html")
+            return web.Response(text=_page(text), content_type="text/html", headers=_PAGE)
     raise NotFound(f"There must be a problem type {slug[:64]!r}, there is none.")
+
+
+# A page of words: nothing in it is run, fetched, sent or framed.
+_PAGE = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def _page(text: str) -> str:

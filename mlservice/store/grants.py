@@ -134,9 +134,10 @@ class Grants:
 
     async def all(self) -> list[Grant]:
         """Return every key's grant, the oldest first."""
-        members = await self._link.call("SMEMBERS", keys.GRANTS)
-        found = [await self.get(member.decode()) for member in members]
-        return sorted((each for each in found if each), key=lambda each: each.created_ms)
+        ids = [each.decode() for each in await self._link.call("SMEMBERS", keys.GRANTS)]
+        stored = await self._link.batch([("HGETALL", keys.grant(each)) for each in ids])
+        found = [Grant.read(*pair) for pair in zip(ids, stored, strict=True) if pair[1]]
+        return sorted(found, key=lambda grant: grant.created_ms)
 
     async def revoke(self, grant_id: str) -> bool:
         """Take a key away; return whether there was one."""
