@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,6 +21,21 @@ from workers import crew
 from workers.pool import Pool
 
 COUNT = 20
+
+
+@pytest.mark.parametrize(("quota", "share"), [("50000 100000", 1), ("100000 100000", 1)])
+def test_container_with_a_share_of_the_cores_uses_no_more(
+    tmp_path: Path, quota: str, share: int
+) -> None:
+    """A quota of CPU time counts as so many cores; without one all count."""
+    limited, free = tmp_path / "limited", tmp_path / "free"
+    limited.write_text(f"{quota}\n")
+    free.write_text("max 100000\n")
+
+    every = len(psutil.Process().cpu_affinity())
+
+    assert crew.cores(limited) == share
+    assert crew.cores(free) == crew.cores(tmp_path / "none") == every
 
 
 def _square(number: int) -> dict[str, Any]:

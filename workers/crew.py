@@ -11,6 +11,7 @@ answered, since it had no memory or was killed, the caller does itself.
 
 import contextlib
 import ctypes
+import math
 import os
 import resource
 import select
@@ -18,21 +19,28 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgpack
 
 _NUMBER_BYTES = 4
+# Of cgroup 2: microseconds of CPU time, and of the period that they are for.
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PR_SET_PDEATHSIG = 1
 
 Task = Callable[[int], dict[str, Any]]
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def cores(quota: Path = _QUOTA) -> int:
+    """Return how many cores this process may use, as a container may have a share of them only."""
+    known = hasattr(os, "sched_getaffinity")
+    count = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    # No such file, or "max".
+    with contextlib.suppress(OSError, ValueError):
+        time_us, period_us = map(int, quota.read_text().split())
+        count = min(count, math.ceil(time_us / period_us))
+    return count
 
 
 def share_out(task: Task, count: int, processes: int) -> Iterator[tuple[int, dict[str, Any]]]:
