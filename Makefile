@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editab
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: help serve test chaos debug lint bench conformance lock audit sbom clean
+.PHONY: help serve test faults chaos debug lint bench conformance lock audit sbom clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,14 +31,17 @@ serve: .venv/serving  ## Start the service on 127.0.0.1:8000
 	@exec $(BIN)/mlservice serve
 
 test: .venv/testing  ## Run all tests
-	$(BIN)/pytest --numprocesses 2 -m 'not alone' --cov --cov-fail-under=0 --cov-report=
+	$(BIN)/pytest --numprocesses 2 -m 'not alone and not faults' --cov --cov-fail-under=0 --cov-report=
 	$(BIN)/pytest -m alone --cov --cov-append
+
+faults: .venv/testing  ## Break what takes long to break: failover, kill -9 of everything
+	$(BIN)/pytest -m faults
 
 chaos: .venv/testing  ## Hurt a whole service at random: MINUTES=10 SEED=1
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
 
 debug: .venv/testing  ## Run all tests with asyncio's own checks
-	PYTHONASYNCIODEBUG=1 $(BIN)/pytest --numprocesses 2
+	PYTHONASYNCIODEBUG=1 $(BIN)/pytest --numprocesses 2 -m 'not faults'
 
 .venv-conformance/clients: requirements/conformance.in
 	$(PYTHON) -m venv .venv-conformance

@@ -33,8 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str,
         Meta(
-            description="`redis://`, `rediss://` or `unix://` address of the store; empty: "
-            "`mlservice serve` starts a private Valkey, all else uses `redis://localhost:6379`."
+            description="Address of the store: `redis://`, `rediss://`, `unix://` or "
+            "`redis+sentinel://`; empty: `mlservice serve` starts a private Valkey, all else uses `redis://localhost:6379`."
         ),
     ] = ""
     queue_name: Annotated[str, Meta(min_length=1, description="arq's queue.")] = "arq:queue"

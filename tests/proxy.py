@@ -29,6 +29,7 @@ import asyncio
 import contextlib
 import hashlib
 import socket
+import ssl
 import struct
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -78,10 +79,19 @@ class _Connection:
 
 
 class Proxy:
-    """Listens on a free port of this machine, in front of a store."""
+    """Listens on a free port of this machine, in front of a store.
 
-    def __init__(self, target: str) -> None:
+    Parameters
+    ----------
+    target : str
+        Address of the store, `unix://` or `redis://`.
+    tls : SSLContext, optional
+        Clients must speak TLS with this; the store is spoken to in plain.
+    """
+
+    def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
         self._target = urlsplit(target)
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,7 +106,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """Address of the store by way of the proxy."""
-        return f"redis://127.0.0.1:{self.port}"
+        return f"rediss://localhost:{self.port}" if self._tls else f"redis://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -115,7 +125,9 @@ class Proxy:
 
     async def open(self) -> None:
         """Listen, after `close` on the same port."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", self.port, ssl=self._tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
