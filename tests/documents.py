@@ -37,6 +37,7 @@ MAIN_SETTINGS = (
 )
 LIMITS = (
     "training_body_bytes",
+    "model_bytes",
     "prediction_body_bytes",
     "max_features",
     "max_categories",
@@ -45,7 +46,6 @@ LIMITS = (
     "max_cells",
     "max_coefficients",
     "max_search_points",
-    "prediction_body_bytes",
     "prediction_cells",
     "prediction_idle_s",
     "open_trainings",

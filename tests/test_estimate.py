@@ -9,7 +9,6 @@ import pytest
 CASES = (
     "150 x 4, 3 classes",
     "20,000 x 8",
-    "200 x 800, newton-cholesky",
     "2,000 x 1 and 900 categories",
     "5,000 x 20, no penalty",
 )
