@@ -103,7 +103,7 @@ def check_tools() -> None:
 
 
 def load(
-    url: str, *, connections: int, seconds: int, body: bytes | None = None
+    url: str, *, connections: int, seconds: int, body: bytes | None = None, key: str = ""
 ) -> tuple[float, float, float]:
     """Return requests a second, and the median and 99th percentile in ms.
 
@@ -111,8 +111,11 @@ def load(
     ----------
     body : bytes, optional
         JSON to POST; without it requests are GET.
+    key : str
+        What the service asks for, if it does.
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += ["-H", f"Authorization: Bearer {key}"] if key else []
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         if body:
             script.write(_posting(body))
