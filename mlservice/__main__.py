@@ -9,12 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import click
 
 from mlservice import __version__, doctor, granting, logs
-from mlservice.address import check_address, listen
+from mlservice.address import check_address, listen_apart
 from mlservice.embedded import stack
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
@@ -35,8 +36,10 @@ def main() -> None:
 @click.option("--allow-anonymous", is_flag=True, default=None, help="Listen beyond loopback.")
 @click.option("--accept-store-risks", help="Names of risks, see `mlservice doctor`.")
 @click.option("--api-only", is_flag=True, help="Start the API only: no Valkey, no worker.")
+@click.option("--processes", type=int, help="API processes to start.")
 @click.option("--fd", type=int, hidden=True, help="Serve on this socket, which listens already.")
-def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
+@click.option("--figures", type=Path, hidden=True, help="Write here what is counted.")
+def serve(*, api_only: bool, fd: int | None, figures: Path | None, **flags: Any) -> None:
     """Start the service: a private Valkey, the API and a worker."""
     try:
         settings = Settings.from_environ(os.environ).with_flags(**flags)
@@ -44,10 +47,13 @@ def serve(*, api_only: bool, fd: int | None, **flags: Any) -> None:
         logs.configure(settings)
         if api_only or settings.redis_url:
             _check_store(settings)
-        listening = listen(settings) if fd is None else socket.socket(fileno=fd)
-        _run(
-            lambda: _serve_api(settings, listening) if api_only else _serve_all(settings, listening)
-        )
+        listening = listen_apart(settings) if fd is None else [socket.socket(fileno=fd)]
+        if not api_only:
+            _run(lambda: _serve_all(settings, listening))
+        elif len(listening) > 1:
+            _run(lambda: _serve_apis(settings, listening))
+        else:
+            _run(lambda: _serve_api(settings, listening[0], figures))
     except BadSetting as error:
         raise click.UsageError(str(error)) from error
 
@@ -70,14 +76,21 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         runner.run(work())
 
 
-async def _serve_api(settings: Settings, listening: socket.socket) -> None:
+async def _serve_api(settings: Settings, listening: socket.socket, figures: Path | None) -> None:
     # Here, so that no other command imports scikit-learn.
     from mlservice import app
 
-    await app.serve(settings, listening, stack.stop_signal())
+    await app.serve(settings, listening, stack.stop_signal(), figures)
 
 
-async def _serve_all(settings: Settings, listening: socket.socket) -> None:
+async def _serve_apis(settings: Settings, listening: list[socket.socket]) -> None:
+    stop = stack.stop_signal()
+    async with AsyncExitStack() as running:
+        await stack.start_apis(settings, listening, running)
+        await stop.wait()
+
+
+async def _serve_all(settings: Settings, listening: list[socket.socket]) -> None:
     stop = stack.stop_signal()
     stopped = asyncio.ensure_future(stop.wait())
     async with AsyncExitStack() as running:

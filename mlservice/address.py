@@ -110,8 +110,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def listen(settings: Settings) -> socket.socket:
+def listen_apart(settings: Settings) -> list[socket.socket]:
+    """Return a socket for each API process; the kernel shares new connections among them.
+
+    Raises
+    ------
+    BadSetting
+        If the address cannot be had.
+    """
+    first = listen(settings)
+    if settings.processes == 1:
+        return [first]
+    # Whoever shares an address gets it even if it is taken, so that is asked first.
+    port: int = first.getsockname()[1]
+    first.close()
+    settings = settings.with_flags(port=port)
+    return [listen(settings, is_shared=True) for _ in range(settings.processes)]
+
+
+def listen(settings: Settings, *, is_shared: bool = False) -> socket.socket:
     """Return a socket that listens on the settings' address.
+
+    Parameters
+    ----------
+    is_shared : bool
+        Whether other sockets of this process may listen there too.
 
     Raises
     ------
@@ -121,6 +144,8 @@ def listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((settings.host, settings.port))
     # A host that is no name is a ValueError.

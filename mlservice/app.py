@@ -1,9 +1,11 @@
 """The application: builds its collaborators, and closes them."""
 
 import asyncio
+import functools
 import logging
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from aiohttp import web
 from threadpoolctl import threadpool_limits
@@ -13,9 +15,11 @@ from mlservice.address import url_of
 from mlservice.browsers import BROWSERS, Browsers
 from mlservice.cache import CACHE, ModelCache
 from mlservice.counts import COUNTS, Counts
+from mlservice.figures import Figures
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.handlers.protocols.tally import TALLY, Tally
 from mlservice.keyring import Keyring
+from mlservice.ledger import LEDGER, Ledger
 from mlservice.routes import add_routes
 from mlservice.server import Runner, allow_connections
 from mlservice.settings import Settings
@@ -28,15 +32,22 @@ from mlservice.store import (
     Trainings,
     keep_swept,
     open_redis,
+    queue_state,
 )
 from mlservice.store.keys import ANONYMOUS
-from mlservice.wire import CALLER, CHANGES, CHECKUP, SETTINGS, TRAININGS
+from mlservice.wire import CALLER, CHANGES, CHECKUP, QUEUE, SETTINGS, TRAININGS
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> web.Application:
-    """Build the service; it reaches for the store when it starts to serve."""
+def create_app(settings: Settings, figures: Path | None = None) -> web.Application:
+    """Build the service; it reaches for the store when it starts to serve.
+
+    Parameters
+    ----------
+    figures : Path, optional
+        Where this process writes what it counts, for those beside it.
+    """
     app = web.Application()
     app[SETTINGS] = settings
     app[BROWSERS] = Browsers(settings)
@@ -49,15 +60,19 @@ def create_app(settings: Settings) -> web.Application:
     app[CHECKUP] = Checkup(link, settings)
     app[COUNTS] = Counts()
     app[CACHE] = ModelCache(settings.cache_bytes, counts=app[COUNTS])
+    app[LEDGER] = Ledger(functools.partial(_count, app), figures)
+    app[QUEUE] = lambda: queue_state(link, app[TRAININGS], settings)
     add_routes(app, version=__version__)
 
     async def collaborators(app: web.Application) -> AsyncIterator[None]:
         sweeper = asyncio.create_task(keep_swept(app[TRAININGS], settings))
         listener = asyncio.create_task(app[CHANGES].listen())
+        keeper = asyncio.create_task(app[LEDGER].keep())
         yield
-        sweeper.cancel()
-        listener.cancel()
-        await asyncio.wait([sweeper, listener])
+        tasks = (sweeper, listener, keeper)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         await keyring.close()
         await app[CACHE].close()
         await link.close()
@@ -69,6 +84,13 @@ def create_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.append(collaborators)
     app.on_shutdown.append(drain)
     return app
+
+
+def _count(app: web.Application) -> Figures:
+    """Return what this process has counted."""
+    cache = app[CACHE]
+    events = {"cache_hits": cache.hits, "cache_loads": cache.loads}
+    return app[COUNTS].figures(events, {"processes": 1, **cache.levels()})
 
 
 def _admit(app: web.Application, link: Link) -> Keyring:
@@ -85,12 +107,17 @@ def _admit(app: web.Application, link: Link) -> Keyring:
     return keyring
 
 
-async def serve(settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
+async def serve(
+    settings: Settings,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    figures: Path | None = None,
+) -> None:
     """Serve on a socket until `stop` is set, then let requests under way finish."""
     # Two BLAS threads take longer for a table than one, and hold up other requests.
     threadpool_limits(1)
     allow_connections(settings)
-    runner = Runner(create_app(settings))
+    runner = Runner(create_app(settings, figures))
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
+from itertools import accumulate
 from operator import add
 from typing import Any
 
@@ -26,6 +27,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     def count(self) -> int:
         """How many there were."""
         return sum(self.buckets)
+
+    def bound(self, share: float) -> float:
+        """Return seconds that at least this share took less than; 0 if there were none."""
+        below = accumulate(self.buckets)
+        needed = share * self.count
+        if not self.count:
+            return 0.0
+        return next(2.0**n / 1e6 for n, found in enumerate(below) if found >= needed)
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):

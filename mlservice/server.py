@@ -81,14 +81,15 @@ class _Request(web.Request):
     @property
     def route(self) -> web.AbstractRoute | None:
         """The route that was found, if it came to that."""
-        return self._match_info.route if self._match_info else None
+        # What a path without names in it matches is an empty mapping.
+        return None if self._match_info is None else self._match_info.route
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)
         del response.headers[hdrs.SERVER]
         response.headers["X-Content-Type-Options"] = "nosniff"
         # A stream is prepared by its handler, before `answering` sees it.
-        if self._match_info and (share := self.app[BROWSERS].share):
+        if self._match_info is not None and (share := self.app[BROWSERS].share):
             share(self, response)
 
 

@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`redis+sentinel://`; empty: `mlservice serve` starts a private Valkey, all else uses `redis://localhost:6379`."
         ),
     ] = ""
+    processes: Annotated[
+        int, Meta(ge=1, le=256, description="API processes that `mlservice serve` starts.")
+    ] = 1
     queue_name: Annotated[str, Meta(min_length=1, description="arq's queue.")] = "arq:queue"
     require_keys: Annotated[
         bool, Meta(description="Ask every client for a key, see `mlservice keys`.")

@@ -1,7 +1,7 @@
 """What crosses HTTP: bodies in, bodies out, preferences."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,13 +11,14 @@ from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.reply import JSON_TYPE, Reply
 from mlservice.settings import Settings, variable
 from mlservice.slowness import paced
-from mlservice.store import PIECE_BYTES, Changes, Checkup, Tenant, Trainings
+from mlservice.store import PIECE_BYTES, Changes, Checkup, QueueState, Tenant, Trainings
 
 SETTINGS = web.AppKey("settings", Settings)
 CALLER: web.AppKey[Callable[[web.Request], Tenant]] = web.AppKey("caller")
 CHANGES = web.AppKey("changes", Changes)
 CHECKUP = web.AppKey("checkup", Checkup)
 TRAININGS = web.AppKey("trainings", Trainings)
+QUEUE: web.AppKey[Callable[[], Awaitable[QueueState]]] = web.AppKey("queue")
 JSON = JSON_TYPE
 
 # What aiohttp decodes with nothing more installed.

@@ -202,7 +202,8 @@ async def test_what_belongs_to_another_tenant_answers_as_what_there_is_not(
     foreign, absent = await world.model(state), str(uuid.uuid4())
     headers = await world.key("other", "admin") | {"X-Request-ID": "same"}
     different = {}
-    for route in CLOSED:
+    # Metrics grow with every request; `test_figures` has what they tell of others.
+    for route in (each for each in CLOSED if each.path != "/metrics"):
         for method in _methods(route):
             answers = [
                 await _read(client, method, _path(route, *names), headers, names)

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from mlservice.address import check_address, listen, url_of
+from mlservice.address import check_address, listen, listen_apart, url_of
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings, variable
 
@@ -91,3 +91,16 @@ def test_host_that_is_none_is_refused(host: str) -> None:
     """A host that cannot be looked up is a bad setting, not a bug."""
     with pytest.raises(BadSetting, match="must be free to listen on"):
         listen(Settings(host=host, port=0))
+
+
+def test_processes_share_an_address_that_nobody_else_has() -> None:
+    """Each gets a socket of its own at one port; a port that is taken stays refused."""
+    own = listen_apart(Settings(port=0, processes=2))
+    ports = {each.getsockname()[1] for each in own}
+    try:
+        assert (len(own), len(ports)) == (2, 1)
+        with pytest.raises(BadSetting, match="must be free"):
+            listen_apart(Settings(port=ports.pop(), processes=2))
+    finally:
+        for each in own:
+            each.close()

@@ -77,7 +77,8 @@ async def test_requests_are_counted_by_route_and_status(
 ) -> None:
     """The route's path, never the client's; what has no route is one entry for each status."""
     model_id = await store_model(settings, make_model())
-    for path in (f"/models/{model_id}?a=1&b=2", f"/models/{model_id}?a=1", "/x", "/y", "/z"):
+    paths = ("?a=1&b=2", "?a=1")
+    for path in (*(f"/models/{model_id}{each}" for each in paths), "/params", "/x", "/y", "/z"):
         await client.get(path)
     await client.put("/models")
     await client.get("/health/live", headers={"Host": "rebound.example"})
@@ -87,6 +88,7 @@ async def test_requests_are_counted_by_route_and_status(
     assert {name: timing.count for name, timing in counted.requests.items()} == {
         "GET /models/{id} 200": 1,
         "GET /models/{id} 422": 1,
+        "GET /params 200": 1,
         "* * 404": 3,
         "* * 405": 1,
         "* * 403": 1,

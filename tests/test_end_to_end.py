@@ -345,3 +345,38 @@ def test_the_example_is_scikit_learns_iris() -> None:
     assert example["params"] == {"penalty": "l2", "solver": "lbfgs", "max_iter": 1000}
     assert example["data"]["petal_width"] == iris.data[:, 3].tolist()
     assert example["data"]["species"] == [str(iris.target_names[i]) for i in iris.target]
+
+
+async def test_two_processes_are_one_service(start: Start) -> None:
+    """Both are asked, either tells the figures of both, and one that is killed comes back."""
+    service = await start("--processes", "2")
+    url = service.url
+
+    async def told() -> str:
+        # A connection of its own each time, which the kernel gives to one of the two.
+        async with ClientSession() as fresh, fresh.get(f"{url}/metrics") as response:
+            return await response.text()
+
+    async def are_both_there() -> bool:
+        return "mlservice_processes 2.0" in await told()
+
+    await until(are_both_there, within_s=20)
+    for _ in range(20):
+        async with ClientSession() as fresh, fresh.get(f"{url}/health/live") as response:
+            assert response.status == 200
+
+    async def are_all_counted() -> bool:
+        return 'route="/health/live",status="200"} 20.0' in await told()
+
+    await until(are_all_counted, within_s=10)
+    apis = [each for each in service.family() if "--api-only" in each.cmdline()]
+    await asyncio.to_thread(apis[0].kill)
+    await asyncio.to_thread(apis[0].wait, 10)
+
+    async def has_come_back() -> bool:
+        living = [each for each in service.family() if "--api-only" in each.cmdline()]
+        return len(living) == 2 and await are_all_counted()
+
+    assert len(apis) == 2
+    await until(has_come_back, within_s=20)
+    assert await asyncio.to_thread(service.stop) == 0

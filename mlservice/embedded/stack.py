@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,40 +48,68 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-async def start(settings: Settings, listening: socket.socket, stack: AsyncExitStack) -> Stack:
+async def start(
+    settings: Settings, listening: Sequence[socket.socket], stack: AsyncExitStack
+) -> Stack:
     """Start everything; leaving `stack` stops it, the API first and Valkey last.
 
     Parameters
     ----------
-    listening : socket
-        Where the API listens; it is bound here, so that a start of the API
-        after a crash has the same port.
+    listening : sequence of socket
+        Where each API process listens; they are bound here, so that a start of
+        a process after a crash has the same port.
     """
     folder = None
     store_url = settings.redis_url
     if not store_url:
         folder = valkey.data_folder(settings.data_dir, os.environ)
         store_url = await _start_valkey(folder, settings, stack)
-    environ = os.environ | {
-        variable("redis_url"): store_url,
+    settings = settings.with_flags(redis_url=store_url)
+    worker = Supervised("worker", [sys.executable, "-m", "workers"], environ=_environ(settings))
+    await worker.start()
+    stack.push_async_callback(worker.stop, _WORKER_STOP_S)
+    await start_apis(settings, listening, stack)
+    return Stack(url=url_of(listening[0]), store_url=store_url, data_dir=folder)
+
+
+async def start_apis(
+    settings: Settings, listening: Sequence[socket.socket], stack: AsyncExitStack
+) -> None:
+    """Start an API process for each socket; leaving `stack` stops them side by side."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mlservice-"))
+    apis = [_api(settings, each, Path(folder)) for each in listening]
+    stop_s = settings.drain_delay_s + settings.shutdown_timeout_s + _WORKER_STOP_S
+
+    async def stop() -> None:
+        await asyncio.gather(*(api.stop(stop_s) for api in apis))
+
+    stack.push_async_callback(stop)
+    for api in apis:
+        await api.start()
+
+
+def _api(settings: Settings, listening: socket.socket, folder: Path) -> Supervised:
+    descriptor = listening.fileno()
+    options = ["--api-only", "--fd", f"{descriptor}"]
+    if settings.processes > 1:
+        options += ["--figures", str(folder / f"{descriptor}.json")]
+    return Supervised(
+        "api",
+        [sys.executable, "-m", "mlservice", "serve", *options],
+        environ=_environ(settings),
+        descriptors=[descriptor],
+    )
+
+
+def _environ(settings: Settings) -> dict[str, str]:
+    """Return this environment with what flags may have changed."""
+    return os.environ | {
+        variable("redis_url"): settings.store_url,
         variable("host"): settings.host,
         variable("require_keys"): str(settings.require_keys),
         variable("allow_anonymous"): str(settings.allow_anonymous),
         variable("accept_store_risks"): settings.accept_store_risks,
     }
-    worker = Supervised("worker", [sys.executable, "-m", "workers"], environ=environ)
-    api = Supervised(
-        "api",
-        [sys.executable, "-m", "mlservice", "serve", "--api-only", "--fd", f"{listening.fileno()}"],
-        environ=environ,
-        descriptors=[listening.fileno()],
-    )
-    await worker.start()
-    stack.push_async_callback(worker.stop, _WORKER_STOP_S)
-    await api.start()
-    drain_s = settings.drain_delay_s + settings.shutdown_timeout_s
-    stack.push_async_callback(api.stop, drain_s + _WORKER_STOP_S)
-    return Stack(url=url_of(listening), store_url=store_url, data_dir=folder)
 
 
 async def _start_valkey(folder: Path, settings: Settings, stack: AsyncExitStack) -> str:

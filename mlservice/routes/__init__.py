@@ -7,6 +7,7 @@ from mlservice.access import SCOPES
 from mlservice.handlers.operations import DOCUMENT
 from mlservice.routes import (
     aliases,
+    figures,
     mlflow,
     models,
     open_inference,
@@ -20,6 +21,7 @@ ROUTES: tuple[Route, ...] = (
     *models.ROUTES,
     *predictions.ROUTES,
     *aliases.ROUTES,
+    *figures.ROUTES,
     *open_inference.ROUTES,
     *v1.ROUTES,
     *mlflow.ROUTES,

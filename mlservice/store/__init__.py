@@ -10,6 +10,7 @@ from mlservice.store.link import Link
 from mlservice.store.models import Models
 from mlservice.store.once import Once
 from mlservice.store.pieces import PIECE_BYTES
+from mlservice.store.queue import QueueState, queue_state
 from mlservice.store.records import Record
 from mlservice.store.tenants import Tenant, Tenants
 from mlservice.store.trainings import Trainings, arq_timeout_s, keep_swept
@@ -26,6 +27,7 @@ __all__ = [
     "Link",
     "Models",
     "Once",
+    "QueueState",
     "Record",
     "Tenant",
     "Tenants",
@@ -34,5 +36,6 @@ __all__ = [
     "keep_swept",
     "open_pool",
     "open_redis",
+    "queue_state",
     "refuse_risks",
 ]

@@ -34,6 +34,8 @@ Times are milliseconds of the server's clock.
 """
 
 WORKERS = "mls:workers"
+LEASES = "mls:leases"
+DEADLINES = "mls:deadlines"
 CHANGES = "mls:changes"
 QUEUED = "mls:queued"
 GRANTS = "mls:grants"

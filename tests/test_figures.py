@@ -1,0 +1,230 @@
+"""What was counted, for Prometheus and for each model."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from mlservice.app import create_app
+from mlservice.counts import Counts, Durations
+from mlservice.exposition import exposition
+from mlservice.figures import NOTHING
+from mlservice.ledger import Ledger
+from mlservice.settings import Settings
+from mlservice.store import QueueState
+from tests.support import (
+    Client,
+    Server,
+    create,
+    get,
+    make_model,
+    make_request,
+    store_model,
+    until,
+    work,
+)
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(text: str) -> Samples:
+    """Return each sample by its name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parse(text)
+        for sample in family.samples
+    }
+
+
+def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    """Return the key of a sample; a label that is a word of Python ends with an underline."""
+    return name, frozenset((label.rstrip("_"), value) for label, value in labels.items())
+
+
+async def test_metrics_tell_of_requests_models_cache_and_queue(
+    client: Client, settings: Settings
+) -> None:
+    """What was asked before stands in the text that Prometheus reads, by its own parser."""
+    model_id = await store_model(settings, make_model(coef=[[1.0, 0.0]], intercept=[0.0]))
+    for query in ("a=1&b=0", "a=2&b=0", "a=-1&b=0", "a=x&b=0"):
+        await client.get(f"/models/{model_id}?{query}")
+    await create(client, make_request())
+
+    response = await client.get("/metrics")
+
+    found = samples(await response.text())
+    row = {"method": "GET", "route": "/models/{id}"}
+    of = {"tenant": "anonymous", "model": model_id}
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert found[key("mlservice_requests_total", **row, status="200")] == 3
+    assert found[key("mlservice_requests_total", **row, status="422")] == 1
+    assert found[key("mlservice_request_seconds_count", **row)] == 4
+    assert found[key("mlservice_request_seconds_bucket", **row, le="+Inf")] == 4
+    assert found[key("mlservice_predictions_total", **of, class_="yes")] == 2
+    assert found[key("mlservice_predictions_total", **of, class_="no")] == 1
+    assert found[key("mlservice_prediction_errors_total", **of)] == 1
+    assert found[key("mlservice_cache_loads_total")] == 1
+    assert found[key("mlservice_cache_hits_total")] == 3
+    assert found[key("mlservice_cache_models")] == 1
+    assert found[key("mlservice_trainings", state="queued")] == 1
+    assert 0 <= found[key("mlservice_queue_oldest_seconds")] < 5
+    assert found[key("mlservice_store_up")] == 1
+
+
+async def test_metrics_are_told_while_the_store_is_away(
+    aiohttp_client: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """What the process knows itself is told; of the queue nothing is made up."""
+    away = msgspec.structs.replace(settings, redis_url=f"unix://{tmp_path}/none.sock")
+    client = await aiohttp_client(Server(create_app(away)))
+
+    found = samples(await (await client.get("/metrics")).text())
+
+    assert found[key("mlservice_store_up")] == 0
+    assert key("mlservice_workers") not in found
+
+
+async def test_the_queue_empties_when_a_worker_has_worked(
+    client: Client, settings: Settings
+) -> None:
+    """Nothing is queued or old after the last training."""
+    await create(client, make_request())
+    await work(settings)
+
+    found = samples(await (await client.get("/metrics")).text())
+
+    assert found[key("mlservice_trainings", state="queued")] == 0
+    assert found[key("mlservice_trainings", state="training")] == 0
+    assert found[key("mlservice_queue_oldest_seconds")] == 0
+
+
+def test_series_are_bounded_and_lose_no_row() -> None:
+    """The models that predicted most have series of their own, the others one together."""
+    counts = Counts()
+    for number, rows in enumerate((5, 1, 3)):
+        counts.of("t", str(number), ["no", "yes"]).add_rows([rows, 0], 0.001)
+
+    text = exposition(counts.figures({}, {}), None, "t", most_models=2).decode()
+
+    found = {k: v for k, v in samples(text).items() if k[0] == "mlservice_predictions_total"}
+    assert found[key("mlservice_predictions_total", tenant="t", model="0", class_="no")] == 5
+    assert found[key("mlservice_predictions_total", tenant="", model="other", class_="")] == 1
+    assert sum(found.values()) == 9
+    assert not [k for k in found if ("model", "1") in k[1]]
+
+
+def test_models_of_another_tenant_are_not_told_apart() -> None:
+    """Of what belongs to others neither an id nor a class is told, only the sum."""
+    counts = Counts()
+    for tenant in ("own", "other", "own-too"):
+        counts.of(tenant, f"model-of-{tenant}", ["no", f"class-of-{tenant}"]).add_row(1, 0.001)
+
+    text = exposition(counts.figures({}, {}), None, "own").decode()
+
+    found = {k: v for k, v in samples(text).items() if k[0] == "mlservice_predictions_total"}
+    assert found[key("mlservice_predictions_total", tenant="", model="other", class_="")] == 2
+    assert sum(found.values()) == 3
+    assert "class-of-own" in text
+    for name in ("model-of-other", "class-of-other", "model-of-own-too", "class-of-own-too"):
+        assert name not in text
+
+
+def test_a_label_may_have_any_characters() -> None:
+    """Quotes, line ends and backslashes of a class are escaped."""
+    counts = Counts()
+    counts.of("t", "m", ['a"b\n\\', "ü"]).add_row(0, 0.001)
+    queue = QueueState(queued=0, training=0, oldest_s=0.0, workers=0)
+
+    found = samples(exposition(counts.figures({}, {}), queue, "t").decode())
+
+    assert found[key("mlservice_predictions_total", tenant="t", model="m", class_='a"b\n\\')] == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "bound"), [(0.5, 0.000128), (0.9, 0.000128), (0.99, 0.131072), (1.0, 0.131072)]
+)
+def test_a_share_of_durations_is_below_its_bound(share: float, bound: float) -> None:
+    """The bound is the first power of two that so many were below."""
+    durations = Durations()
+    for _ in range(95):
+        durations.add(0.0001)
+    for _ in range(5):
+        durations.add(0.1)
+
+    assert durations.figures().bound(share) == pytest.approx(bound)
+    assert Durations().figures().bound(share) == 0.0
+
+
+async def test_statistics_tell_what_a_model_was_asked(client: Client, settings: Settings) -> None:
+    """Rows by class, refusals and latency; by an alias too, and for a model that nobody asked."""
+    asked, idle = [
+        await store_model(settings, make_model(coef=[[1.0, 0.0]], intercept=[0.0]))
+        for _ in range(2)
+    ]
+    await client.put("/aliases/best", json={"model": asked})
+    for query in ("a=1&b=0", "a=-1&b=0", "a=-2&b=0", "a=x"):
+        await client.get(f"/models/{asked}?{query}")
+
+    told = await get(client, "/models/best/statistics")
+    silent = await get(client, f"/models/{idle}/statistics")
+    unknown = await client.get("/models/00000000-0000-4000-8000-000000000000/statistics")
+
+    latency = told.pop("latency")
+    assert told == {
+        "model": asked,
+        "requests": 3,
+        "rows": 3,
+        "errors": 1,
+        "predictions": {"no": 2, "yes": 1},
+    }
+    assert latency["count"] == 3
+    assert 0 < latency["p50_s"] <= latency["p90_s"] <= latency["p99_s"]
+    assert (silent["rows"], silent["predictions"]) == (0, {})
+    assert unknown.status == 404
+
+
+async def test_figures_of_a_process_are_those_of_all_beside_it(tmp_path: Path) -> None:
+    """Who is asked does not matter, and one that starts again goes on from where it was."""
+    ones, others = Counts(), Counts()
+    one = Ledger(lambda: ones.figures({"loads": 1}, {"models": 1}), tmp_path / "1.json")
+    other = Ledger(lambda: others.figures({"loads": 2}, {"models": 2}), tmp_path / "2.json")
+    keeper = asyncio.create_task(other.keep())
+    others.add_request(None, 404, 0.1)
+    ones.add_request(None, 404, 0.1)
+
+    async def has_written() -> bool:
+        return (await one.together()).levels["models"] == 3
+
+    await until(has_written, within_s=5)
+    together = await one.together()
+    keeper.cancel()
+    await asyncio.wait([keeper])
+    again = Ledger(lambda: others.figures({"loads": 2}, {"models": 2}), tmp_path / "2.json")
+    reader = asyncio.create_task(again.keep())
+    await until(_has_past(again), within_s=5)
+    reader.cancel()
+    await asyncio.wait([reader])
+
+    assert together.requests["* * 404"].count == 2
+    assert (together.events, together.levels) == ({"loads": 3}, {"models": 3})
+    assert again.own().events == {"loads": 4}
+    assert again.own().levels == {"models": 2}
+
+
+def _has_past(ledger: Ledger) -> Any:
+    async def has_past() -> bool:
+        return ledger.own().events["loads"] > 2
+
+    return has_past
+
+
+async def test_a_process_alone_writes_nothing() -> None:
+    """Without a file there is nobody to tell."""
+    ledger = Ledger(lambda: NOTHING)
+
+    await ledger.keep()
+
+    assert await ledger.together() == NOTHING
