@@ -140,6 +140,9 @@ def read_params(params: Params, classes: tuple[Label, ...]) -> dict[str, Any]:
         must(params.class_weight.keys() <= known, "class_weight names what is no class")
         numbers += params.class_weight.values()
     must(all(map(math.isfinite, numbers)), "a parameter is not finite")
+    # scikit-learn would predict one class against the others, which no training here gives.
+    is_told = params.solver != "liblinear" or len(classes) == 2
+    must(is_told, "the solver liblinear takes two classes")
     return msgspec.structs.asdict(params)
 
 

@@ -17,7 +17,7 @@ CASES = (
 @pytest.mark.processes
 @pytest.mark.timeout(60)
 def test_estimates_of_memory_are_near_the_peaks_of_trainings() -> None:
-    """Of small and wide tables, many classes, texts and each kind of solver."""
+    """Of a tiny table and a large one, of texts, and of a fit without a penalty."""
     cases = [f"--only={name}" for name in CASES]
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", *cases],

@@ -448,6 +448,7 @@ def _text(**members: object) -> Callable[[dict[str, Any]], None]:
         _array("intercept", [3, 1], [1.0] * 3),
         _array("intercept", [3], [1.0, float("nan"), 1.0]),
         _params(solver="adam"),
+        _params(solver="liblinear"),
         _params(penalty="l2"),
         _params(C="1"),
         _params(class_weight={"d": 1.0}),
