@@ -77,6 +77,10 @@ def _constant(columns: Mapping[str, Column], preparation: Preparation) -> list[s
 def _is_constant(column: Column, fill: Any) -> bool:
     if isinstance(column, Texts):
         return bool((column.codes == column.codes[0]).all())
+    beginning = column[:_LOOKED_AT]
+    if not np.isnan(beginning).any() and (beginning != beginning[0]).any():
+        # As nearly always, and without a walk through the whole column.
+        return False
     if not np.isnan(column).any():
         return bool((column == column[0]).all())
     return bool((column[~np.isnan(column)] == fill).all())
