@@ -15,7 +15,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -89,15 +89,17 @@ def bodies(X: NDArray[np.float64]) -> dict[str, tuple[str, bytes]]:
 class Asker:
     """One connection, one request after the other."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         parts = urlsplit(url)
+        self._headers = dict(headers or {})
         self._path = parts.path
         self._connection = http.client.HTTPConnection(parts.netloc)
 
     def ask(self, media_type: str, body: bytes) -> float:
         """Return how long a request takes, in ms."""
         begun = time.perf_counter()
-        self._connection.request("POST", self._path, body, {"Content-Type": media_type})
+        headers = {"Content-Type": media_type, **self._headers}
+        self._connection.request("POST", self._path, body, headers)
         response = self._connection.getresponse()
         answer = response.read()
         if response.status != 200:

@@ -17,7 +17,6 @@ from mlservice.cache import CACHE, ModelCache
 from mlservice.counts import COUNTS, Counts
 from mlservice.figures import Figures
 from mlservice.handlers.operations import VITALS, Vitals
-from mlservice.handlers.protocols.tally import TALLY, Tally
 from mlservice.keyring import Keyring
 from mlservice.ledger import LEDGER, Ledger
 from mlservice.routes import add_routes
@@ -52,7 +51,6 @@ def create_app(settings: Settings, figures: Path | None = None) -> web.Applicati
     app[SETTINGS] = settings
     app[BROWSERS] = Browsers(settings)
     app[VITALS] = Vitals()
-    app[TALLY] = Tally()
     link = Link(open_redis(settings), settings.store_timeout_s)
     keyring = _admit(app, link)
     app[TRAININGS] = Trainings(link, settings, jobs.entry)

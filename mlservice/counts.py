@@ -46,14 +46,16 @@ class ModelCounts:
         Requests that were refused for what they asked.
     durations : Durations
         How long the answers took to make, without HTTP.
+    last_ms : int
+        When the last one was made in another server's protocol, in Unix time; 0: never.
     """
 
-    __slots__ = ("by_class", "durations", "errors", "labels")
+    __slots__ = ("by_class", "durations", "errors", "labels", "last_ms")
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
         self.by_class = [0] * len(labels)
-        self.errors = 0
+        self.errors = self.last_ms = 0
         self.durations = Durations()
 
     def add_row(self, best: int, seconds: float) -> None:
@@ -109,6 +111,11 @@ class Counts:
                 self._rest += self._models.popitem(last=False)[1].figures().without_classes()
         self._models.move_to_end(key)
         return counts
+
+    def of_tenant(self, tenant: str) -> dict[str, ModelCounts]:
+        """Return the counts of a tenant's models, by id, the one that was loaded last the last."""
+        parts = ((key.partition("/"), counts) for key, counts in self._models.items())
+        return {model_id: counts for (owner, _, model_id), counts in parts if owner == tenant}
 
     def figures(self, events: dict[str, int], levels: dict[str, int]) -> Figures:
         """Return all that was counted, beside what others have counted."""

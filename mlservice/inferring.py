@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from mlservice.errors import InvalidRequest
-from mlservice.instances import check_answer, wanted_of
+from mlservice.instances import Positions, check_answer, wanted_of
 from mlservice.limits import check_size
 from mlservice.predicting.choosing import likeliest
 from mlservice.predicting.matching import match
@@ -22,8 +22,6 @@ from mlservice.table import Table
 from mlservice.tensors import (
     BYTES,
     InferenceRequest,
-    InferenceResponse,
-    Output,
     Tensor,
     WantedOutput,
     read_request,
@@ -37,7 +35,6 @@ from mlservice.tensors.metadata import CLASSES, OUTPUTS, PROBABILITIES, label_da
 
 _LARGEST_FP32 = float(np.finfo(np.float32).max)
 _values = msgspec.json.Decoder(list[float | list[float]])
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -56,19 +53,16 @@ class Answered:
     ----------
     json_bytes : int or None
         How many of its bytes are JSON, where tensors follow as bytes.
-    rows : int
-        How many rows were predicted.
     """
 
     body: bytes
-    json_bytes: int | None
-    rows: int
+    json_bytes: int | None = None
 
 
 def infer(
     scorer: Scorer, named: Named, body: bytes | bytearray, length: str | None, limits: Settings
-) -> Answered:
-    """Predict the rows of an inference request.
+) -> tuple[Answered, Positions]:
+    """Predict the rows of an inference request; return the answer, and each row's class.
 
     Parameters
     ----------
@@ -91,14 +85,16 @@ def infer(
     if length == "0":
         scored = _score_matrix(_raw(body, scorer), scorer, limits)
         wanted = [WantedOutput(name=each, binary=True) for each in OUTPUTS]
-        return _answer(scorer, named, scored, wanted)
+        return _answer(scorer, named, scored, wanted), scored.positions
     text, rest = split(body, length)
     asked = read_request(text)
-    if not rest and (row := _single_row(asked, scorer)) is not None:
-        return Answered(body=_answer_row(scorer, named, row, asked.id), json_bytes=None, rows=1)
+    if not rest and (row := _single_row(asked, scorer)):
+        best, shares = scorer.score_row(row)
+        told = scorer.inference.fill(best, shares, named.name, named.version, asked.id)
+        return Answered(body=told), (best,)
     wanted = read_wanted(asked, OUTPUTS)
     scored = _score(read_tensors(asked.inputs, rest), scorer, limits)
-    return _answer(scorer, named, scored, wanted, asked.id)
+    return _answer(scorer, named, scored, wanted, asked.id), scored.positions
 
 
 def _single_row(asked: InferenceRequest, scorer: Scorer) -> list[float] | None:
@@ -122,25 +118,6 @@ def _single_row(asked: InferenceRequest, scorer: Scorer) -> list[float] | None:
     if sent.datatype == "FP32" and max(map(abs, row)) > _LARGEST_FP32:
         return None
     return row
-
-
-def _answer_row(
-    scorer: Scorer, named: Named, row: Sequence[float], identity: str | UnsetType
-) -> bytes:
-    best, probabilities = scorer.score_row(row)
-    labels = scorer.labels
-    classes = Output(name=CLASSES, datatype=label_datatype(labels), shape=[1], data=[labels[best]])
-    shares = Output(
-        name=PROBABILITIES, datatype="FP64", shape=[1, len(probabilities)], data=probabilities
-    )
-    return _encode(
-        InferenceResponse(
-            model_name=named.name,
-            model_version=named.version,
-            id=identity,
-            outputs=[classes, shares],
-        )
-    )
 
 
 def _raw(body: bytes | bytearray, scorer: Scorer) -> NDArray[np.float64]:
@@ -219,7 +196,7 @@ def _answer(
 ) -> Answered:
     outputs = [(_output(each, scorer, scored), each.binary) for each in wanted]
     body, length = write(outputs, name=named.name, version=named.version, identity=identity)
-    return Answered(body=body, json_bytes=length, rows=len(scored.positions))
+    return Answered(body=body, json_bytes=length)
 
 
 def _output(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tensor:

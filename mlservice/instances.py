@@ -7,10 +7,11 @@ of them by name, or, of a model with one feature, the value itself.
 import base64
 import binascii
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from mlservice.errors import Fault, InvalidRequest, InvalidRow, InvalidTable
@@ -25,6 +26,10 @@ from mlservice.table import Table, from_json
 from mlservice.tensors.plain import matrix_of
 
 _anything = msgspec.json.Decoder(Any)
+
+
+# The class of each row, by its position; of one row without numpy.
+Positions = Sequence[int] | NDArray[np.intp]
 
 
 def from_rows(

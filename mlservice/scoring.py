@@ -29,6 +29,7 @@ from mlservice.row import RowEncoder
 from mlservice.rowtext import AnswerForm, query_reader
 from mlservice.schemas import Feature, Label, label_name
 from mlservice.scores import TableScorer
+from mlservice.tensors import RowForm
 
 # Multiplications up to which Python's own floats beat numpy's fixed cost of a call.
 PURE_PYTHON = 300
@@ -163,6 +164,8 @@ class Scorer:
         Reads a query whose names and numbers are written the plainest way.
     form : AnswerForm
         What is answered for one row.
+    inference : RowForm
+        The same in the Open Inference Protocol.
     counts : ModelCounts
         Where rows are counted; the cache gives the one that outlives the scorer.
     size_bytes : int
@@ -180,7 +183,7 @@ class Scorer:
         self.encoder = None if preparation.is_identity else RowEncoder(preparation)
         self.labels = list(model.classes)
         self.label_names = [label_name(label) for label in model.classes]
-        self.form = AnswerForm(model.classes)
+        self.form, self.inference = AnswerForm(model.classes), RowForm(model.classes)
         self.counts = ModelCounts(self.label_names)
         self.size_bytes = 4096 + 3 * model.coef.nbytes + sum(80 + len(f) for f in self.features)
         coef, intercept = self.estimator.coef_, self.estimator.intercept_

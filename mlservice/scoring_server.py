@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from mlservice.errors import InvalidRequest
 from mlservice.instances import (
+    Positions,
     check_answer,
     from_columns,
     from_records,
@@ -60,8 +61,10 @@ _encode = msgspec.json.Encoder().encode
 _FORMS = tuple(Invocation.__struct_fields__)
 
 
-def invoked(scorer: Scorer, body: bytes | bytearray, media_type: str, limits: Settings) -> bytes:
-    """Answer an invocation.
+def invoked(
+    scorer: Scorer, body: bytes | bytearray, media_type: str, limits: Settings
+) -> tuple[bytes, Positions]:
+    """Answer an invocation; return the answer, and each row's class.
 
     Parameters
     ----------
@@ -81,7 +84,8 @@ def invoked(scorer: Scorer, body: bytes | bytearray, media_type: str, limits: Se
     else:
         columns = _of_json(read_json(_invocation, body), wanted)
     check_answer(columns, len(scorer.labels), limits)
-    return _encode(Invoked(predictions=labels_of(scorer, scorer.table.score(columns))))
+    scored = scorer.table.score(columns)
+    return _encode(Invoked(predictions=labels_of(scorer, scored))), scored.positions
 
 
 def _of_json(asked: Invocation, wanted: Wanted) -> dict[str, Column]:

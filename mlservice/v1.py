@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from mlservice.errors import InvalidRequest
 from mlservice.instances import (
+    Positions,
     check_answer,
     from_columns,
     from_records,
@@ -76,14 +77,16 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _object = msgspec.json.Decoder(dict[str, Any])
+Answered = tuple[bytes, Positions]
+
 _event = msgspec.json.Decoder(_Event)
 _request = msgspec.json.Decoder(V1Request)
 _examples = msgspec.json.Decoder(ClassifyRequest)
 _encode = msgspec.json.Encoder().encode
 
 
-def predicted(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> bytes:
-    """Answer `:predict`.
+def predicted(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answered:
+    """Answer `:predict`; return the answer, and each row's class.
 
     Raises
     ------
@@ -91,30 +94,31 @@ def predicted(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> byte
         If the body is not what the model takes.
     """
     columns, is_columns = _columns(scorer, body)
-    labels = labels_of(scorer, _scored(scorer, columns, limits))
-    return _encode(
-        V1Predictions(outputs=labels) if is_columns else V1Predictions(predictions=labels)
-    )
+    scored = _scored(scorer, columns, limits)
+    labels = labels_of(scorer, scored)
+    told = V1Predictions(outputs=labels) if is_columns else V1Predictions(predictions=labels)
+    return _encode(told), scored.positions
 
 
-def classified(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> bytes:
+def classified(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answered:
     """Answer `:classify`; it raises what `predicted` does."""
     asked = read_json(_examples, unwrapped(body))
     rows = [asked.context | example for example in asked.examples]
     scored = _scored(scorer, from_records(rows, wanted_of(scorer), "/examples"), limits)
     names = scorer.label_names
     shares = scored.probabilities.tolist()
-    return _encode(Classified(result=[list(zip(names, row, strict=True)) for row in shares]))
+    told = Classified(result=[list(zip(names, row, strict=True)) for row in shares])
+    return _encode(told), scored.positions
 
 
-def explained(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> bytes:
+def explained(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answered:
     """Answer `:explain`; it raises what `predicted` does."""
     columns, _ = _columns(scorer, body)
     width = len(scorer.estimator.coef_) * len(scorer.features)
     scored = _scored(scorer, columns, limits, cells=width)
     classes, features = explained_classes(scorer), scorer.features
     base = dict(zip(classes, intercepts(scorer).tolist(), strict=True))
-    told = [
+    why = [
         Explanation(
             intercept=base,
             contributions={
@@ -124,7 +128,8 @@ def explained(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> byte
         )
         for row in contributions(scorer, columns).tolist()
     ]
-    return _encode(Explained(predictions=labels_of(scorer, scored), explanations=told))
+    told = Explained(predictions=labels_of(scorer, scored), explanations=why)
+    return _encode(told), scored.positions
 
 
 def _columns(scorer: Scorer, body: bytes | bytearray) -> tuple[dict[str, Column], bool]:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from msgspec import UNSET
 
 from mlservice.errors import MalformedBody, MalformedJson, Problem
 from mlservice.tensors import (
+    RowForm,
     Tensor,
+    plain,
     read_request,
     read_tensors,
     read_wanted,
@@ -21,6 +24,7 @@ from mlservice.tensors import (
 )
 from mlservice.tensors.binary import from_binary, to_binary
 from mlservice.tensors.datatypes import STORED, count_of
+from mlservice.tensors.metadata import label_datatype
 from mlservice.tensors.plain import from_json, to_json
 
 FIXED = [datatype for datatype in STORED if datatype != "BF16"]
@@ -410,6 +414,46 @@ def test_an_answer_is_json_with_bytes_behind_it() -> None:
             {"name": "q", "datatype": "FP64", "shape": [2, 2], "data": [0.25, 0.75, 1.0, 0.0]},
         ],
     }
+
+
+@pytest.mark.parametrize("labels", [("a%b", 'ä"', "c"), (1, 2, 2**62), (False, True)])
+@pytest.mark.parametrize("told", [{}, {"version": "3"}, {"identity": 'x"'}])
+def test_the_form_of_a_row_is_what_is_written_of_many(labels: Any, told: dict[str, str]) -> None:
+    """What is written in advance for one row is the JSON of the same outputs."""
+    kind = label_datatype(labels)
+    shares = [0.25, 1e-300, 0.75][: len(labels)]
+    values: Any = [labels[1].encode()] if kind == "BYTES" else np.array(labels[1:2])
+    outputs = [
+        (Tensor("predict", kind, (1,), values), False),
+        (Tensor("predict_proba", "FP64", (1, len(shares)), np.array(shares)), False),
+    ]
+
+    form = RowForm(labels).fill(
+        1, shares, "m%", told.get("version", UNSET), told.get("identity", UNSET)
+    )
+
+    assert msgspec.json.decode(form) == msgspec.json.decode(write(outputs, name="m%", **told)[0])
+
+
+@pytest.mark.parametrize("text", ["[[1, 2], [3, 4]]", "[1, 2, 3, 4]", " [ [1,2] , [3,4.0] ]"])
+@pytest.mark.parametrize("has_simd", [True, False])
+def test_large_lists_are_read_with_simdjson_and_without(
+    text: str, has_simd: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both readers give the same numbers, and refuse the same shapes."""
+    monkeypatch.setattr(plain, "_SIMD_FROM_BYTES", 1)
+    monkeypatch.setattr(plain, "_HAS_SIMD", has_simd)
+
+    back = from_json(text.encode(), "FP64", [2, 2], PLACE)
+
+    assert isinstance(back, np.ndarray)
+    assert back.tolist() == [1, 2, 3, 4]
+    for wrong in ("[[1, 2, 3], [4]]", "[[1, 2], 3, [4]]", "[[1, 2], [3, [4]]]", "[1, true, 3, 4]",
+                  '[1, "[", 3, 4]', "[[1, 2, 3, 4]]", "[[], [], [], []]"):  # fmt: skip
+        with pytest.raises(Problem):
+            from_json(wrong.encode(), "FP64", [2, 2], PLACE)
+    with_null = from_json(b"[[1, null], [3, 4]]", "FP64", [2, 2], PLACE)
+    assert np.isnan(np.asarray(with_null)[1])
 
 
 def test_an_answer_without_bytes_has_no_length() -> None:

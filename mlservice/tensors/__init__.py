@@ -13,5 +13,6 @@ from mlservice.tensors.request import read_wanted as read_wanted
 from mlservice.tensors.request import split as split
 from mlservice.tensors.response import InferenceResponse as InferenceResponse
 from mlservice.tensors.response import Output as Output
+from mlservice.tensors.response import RowForm as RowForm
 from mlservice.tensors.response import in_json as in_json
 from mlservice.tensors.response import write as write

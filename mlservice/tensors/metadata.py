@@ -125,7 +125,7 @@ class InferenceTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process has inferred by a model since its start."""
+    """What one process has predicted by a model since its start, in whatever protocol."""
 
     name: str
     version: str

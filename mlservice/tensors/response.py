@@ -6,10 +6,14 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from mlservice.schemas import Label
 from mlservice.tensors.binary import to_binary
 from mlservice.tensors.datatypes import Tensor
+from mlservice.tensors.metadata import label_datatype
 from mlservice.tensors.plain import to_json
 from mlservice.tensors.request import Parameters
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,9 +30,9 @@ class InferenceResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """The JSON of an inference's answer."""
 
     model_name: str
-    outputs: list[Output]
     model_version: str | UnsetType = UNSET
     id: str | UnsetType = UNSET
+    outputs: list[Output]
 
 
 def in_json(tensor: Tensor) -> Output:
@@ -72,9 +76,35 @@ def write(
                 parameters={"binary_data_size": len(parts[-1])},
             )
         )
-    text = msgspec.json.encode(
+    text = _encode(
         InferenceResponse(model_name=name, outputs=told, model_version=version, id=identity)
     )
     if not parts:
         return text, None
     return b"".join([text, *parts]), len(text)
+
+
+class RowForm:
+    """What a model answers for one row in JSON, all of it written but names and numbers."""
+
+    def __init__(self, labels: Sequence[Label]) -> None:
+        kind = label_datatype(labels).encode()
+        classes = b'"outputs":[{"name":"predict","datatype":"%b","shape":[1],"data":[%b]},'
+        shares = b'{"name":"predict_proba","datatype":"FP64","shape":[1,%d],"data":' % len(labels)
+        self._tails = [classes % (kind, _encode(label)) + shares for label in labels]
+
+    def fill(
+        self,
+        best: int,
+        shares: list[float],
+        name: str,
+        version: str | UnsetType,
+        identity: str | UnsetType,
+    ) -> bytes:
+        """Return the answer that `write` gives for the class at `best` and its probabilities."""
+        told = b'{"model_name":' + _encode(name)
+        if version is not UNSET:
+            told += b',"model_version":' + _encode(version)
+        if identity is not UNSET:
+            told += b',"id":' + _encode(identity)
+        return b"%b,%b%b}]}" % (told, self._tails[best], _encode(shares))

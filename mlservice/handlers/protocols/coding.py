@@ -6,6 +6,10 @@ import zlib
 
 from aiohttp import web
 
+from mlservice.wire import JSON, respond
+
+Headers = dict[str, str] | None
+
 # Less is not worth its header; more takes milliseconds, which other requests need not wait for.
 LEAST_BYTES = 1024
 _ON_THE_LOOP = 64 * 1024
@@ -34,18 +38,22 @@ def _weight(text: str | None) -> float:
         return 0.0
 
 
-async def compress(response: web.Response, accept: str) -> None:
-    """Code an answer's body as the client takes it, off the event loop if it is large."""
-    coding = chosen(accept)
-    body = response.body
-    if not isinstance(body, bytes) or len(body) < LEAST_BYTES or coding is None:
-        return
+async def coded(
+    request: web.Request, body: bytes, media_type: str = JSON, headers: Headers = None
+) -> web.Response:
+    """Return an answer, coded as the client takes it, off the event loop if it is large."""
+    accept = request.headers.get("Accept-Encoding")
+    coding = chosen(accept) if accept and len(body) >= LEAST_BYTES else None
+    if coding is None:
+        if media_type == JSON and not headers:
+            return respond(body)
+        return web.Response(body=body, headers=headers, content_type=media_type)
     if len(body) < _ON_THE_LOOP:
-        response.body = _coded(body, _WINDOWS[coding])
+        short = _coded(body, _WINDOWS[coding])
     else:
-        response.body = await asyncio.to_thread(_coded, body, _WINDOWS[coding])
-    response.headers["Content-Encoding"] = coding
-    response.headers["Vary"] = "Accept-Encoding"
+        short = await asyncio.to_thread(_coded, body, _WINDOWS[coding])
+    own = {"Content-Encoding": coding, "Vary": "Accept-Encoding", **(headers or {})}
+    return web.Response(body=short, headers=own, content_type=media_type)
 
 
 def _coded(body: bytes, window: int) -> bytes:

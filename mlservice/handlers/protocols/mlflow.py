@@ -1,13 +1,13 @@
 """MLflow's scoring server: invocations of a model, and its version."""
 
-import asyncio
-
 from aiohttp import web
 
 from mlservice import __version__
 from mlservice.errors import UnsupportedMediaType
-from mlservice.handlers.protocols.naming import scorer_of, versioned_scorer
-from mlservice.intake import CSV, JSON
+from mlservice.handlers.protocols.coding import coded
+from mlservice.handlers.protocols.naming import at_hand, scorer_of, versioned_scorer
+from mlservice.handlers.protocols.working import worked
+from mlservice.intake import JSON, PARQUET
 from mlservice.scoring import Scorer
 from mlservice.scoring_server import MEDIA_TYPES, invoked
 from mlservice.wire import SETTINGS, check_media_type, read_whole
@@ -26,8 +26,7 @@ async def invoke_default(request: web.Request) -> web.Response:
 
 async def invoke(request: web.Request) -> web.Response:
     """Predict the classes of rows in the forms of MLflow's scoring server."""
-    _, scorer = await versioned_scorer(request)
-    return await _invoke(request, scorer)
+    return await _invoke(request, at_hand(request) or await versioned_scorer(request))
 
 
 async def version(_: web.Request) -> web.Response:
@@ -38,12 +37,10 @@ async def version(_: web.Request) -> web.Response:
 async def _invoke(request: web.Request, scorer: Scorer) -> web.Response:
     media_type = _media_type(request)
     body = await read_whole(request, "prediction_body_bytes")
-    limits = request.app[SETTINGS]
-    if len(body) < _ON_THE_LOOP and media_type in {JSON, CSV}:
-        told = invoked(scorer, body, media_type, limits)
-    else:
-        told = await asyncio.to_thread(invoked, scorer, body, media_type, limits)
-    return web.Response(body=told, content_type=JSON)
+    asked = (scorer, body, media_type, request.app[SETTINGS])
+    # The size of Parquet says nothing of what it decodes to.
+    beside = len(body) >= _ON_THE_LOOP or media_type == PARQUET
+    return await coded(request, await worked(scorer, invoked, asked, beside=beside))
 
 
 def _media_type(request: web.Request) -> str:

@@ -41,8 +41,17 @@ async def versioned_model(request: web.Request) -> str:
     return by_version[version]
 
 
-async def versioned_scorer(request: web.Request) -> tuple[str, Scorer]:
-    """Return the id of the model that the path names, and the model ready to score.
+def at_hand(request: web.Request) -> Scorer | None:
+    """Return the model that the path names without a version, if nothing has to be awaited."""
+    if len(request.match_info) > 1:
+        return None
+    tenant, name = caller(request), request.match_info["id"]
+    model_id = tenant.aliases.known(name)
+    return request.app[CACHE].peek(model_id, tenant.models) if model_id else None
+
+
+async def versioned_scorer(request: web.Request) -> Scorer:
+    """Return the model that the path names, ready to score.
 
     Raises
     ------
@@ -50,7 +59,7 @@ async def versioned_scorer(request: web.Request) -> tuple[str, Scorer]:
         As `versioned_model` and `ModelCache.get` do.
     """
     model_id = await versioned_model(request)
-    return model_id, await request.app[CACHE].get(model_id, caller(request).models)
+    return await request.app[CACHE].get(model_id, caller(request).models)
 
 
 async def scorer_of(request: web.Request, alias: str) -> Scorer:

@@ -5,6 +5,7 @@ from aiohttp import web
 
 from mlservice import __version__
 from mlservice.cache import CACHE
+from mlservice.counts import COUNTS, ModelCounts
 from mlservice.handlers.protocols.naming import (
     asked_version,
     listed,
@@ -12,7 +13,6 @@ from mlservice.handlers.protocols.naming import (
     versioned_scorer,
     versions,
 )
-from mlservice.handlers.protocols.tally import TALLY, Count
 from mlservice.schemas import read_json
 from mlservice.scoring import Scorer
 from mlservice.tensors.metadata import (
@@ -71,7 +71,7 @@ async def index(request: web.Request) -> web.Response:
 
 async def metadata(request: web.Request) -> web.Response:
     """Describe a model's versions, inputs and outputs."""
-    _, scorer = await versioned_scorer(request)
+    scorer = await versioned_scorer(request)
     inputs, outputs = _tensors(scorer)
     return respond(
         ModelMetadata(
@@ -85,7 +85,7 @@ async def metadata(request: web.Request) -> web.Response:
 
 async def config(request: web.Request) -> web.Response:
     """Describe a model's inputs and outputs as Triton's configuration does."""
-    _, scorer = await versioned_scorer(request)
+    scorer = await versioned_scorer(request)
     inputs, outputs = _tensors(scorer)
     return respond(
         ModelConfig(
@@ -115,17 +115,17 @@ async def unload(request: web.Request) -> web.Response:
 
 
 async def statistics(request: web.Request) -> web.Response:
-    """Tell how often this process has inferred by a model, and how long it took."""
-    model_id, _ = await versioned_scorer(request)
+    """Tell how often this process has predicted by a model, and how long it took."""
+    scorer = await versioned_scorer(request)
     version = asked_version(request) or "1"
-    count = request.app[TALLY].of(caller(request).name, model_id)
-    return respond(Statistics(model_stats=[_told(request.match_info["id"], version, count)]))
+    told = _told(request.match_info["id"], version, scorer.counts)
+    return respond(Statistics(model_stats=[told]))
 
 
 async def all_statistics(request: web.Request) -> web.Response:
-    """Tell how often this process has inferred by each model that it was asked for."""
-    counts = request.app[TALLY].of_tenant(caller(request).name)
-    told = [_told(model_id, "1", count) for model_id, count in counts]
+    """Tell how often this process has predicted by each model that it has loaded."""
+    counts = request.app[COUNTS].of_tenant(caller(request).name)
+    told = [_told(model_id, "1", each) for model_id, each in counts.items()]
     return respond(Statistics(model_stats=told))
 
 
@@ -133,15 +133,16 @@ def _tensors(scorer: Scorer) -> tuple[list[TensorMetadata], list[TensorMetadata]
     return inputs_of(list(scorer.described.values())), outputs_of(scorer.labels)
 
 
-def _told(name: str, version: str, count: Count) -> ModelStatistics:
+def _told(name: str, version: str, counts: ModelCounts) -> ModelStatistics:
+    durations = counts.durations.figures()
     return ModelStatistics(
         name=name,
         version=version,
-        last_inference=count.last_ms,
-        inference_count=count.rows,
-        execution_count=count.answered,
+        last_inference=counts.last_ms,
+        inference_count=sum(counts.by_class),
+        execution_count=durations.count,
         inference_stats=InferenceTimes(
-            success=Timed(count=count.answered, ns=count.answered_ns),
-            fail=Timed(count=count.failed, ns=count.failed_ns),
+            success=Timed(count=durations.count, ns=round(durations.total_s * 1e9)),
+            fail=Timed(count=counts.errors),
         ),
     )

@@ -1,20 +1,19 @@
 """The V1 protocol of KServe and of TensorFlow Serving: predict, classify, explain."""
 
-import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from mlservice.handlers.protocols.coding import compress
-from mlservice.handlers.protocols.naming import asked_version, listed, versioned_scorer
+from mlservice.handlers.protocols.coding import coded
+from mlservice.handlers.protocols.naming import asked_version, at_hand, listed, versioned_scorer
+from mlservice.handlers.protocols.working import worked
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
 from mlservice.tensors.metadata import ModelNames, TensorMetadata, inputs_of, outputs_of
-from mlservice.v1 import classified, explained, predicted
-from mlservice.wire import JSON, SETTINGS, check_coding, read_whole, respond
+from mlservice.v1 import Answered, classified, explained, predicted
+from mlservice.wire import SETTINGS, check_coding, read_whole, respond
 
 # Below, a thread costs more than it spares the other requests.
 _ON_THE_LOOP = 8 * 1024
@@ -73,7 +72,7 @@ async def status(request: web.Request) -> web.Response:
 
 async def metadata(request: web.Request) -> web.Response:
     """Describe a model's inputs and outputs."""
-    _, scorer = await versioned_scorer(request)
+    scorer = await versioned_scorer(request)
     told = {
         "inputs": inputs_of(list(scorer.described.values())),
         "outputs": outputs_of(scorer.labels),
@@ -98,17 +97,11 @@ async def explain(request: web.Request) -> web.Response:
 
 
 async def _answer(
-    request: web.Request, answer: Callable[[Scorer, bytes | bytearray, Settings], Any]
+    request: web.Request, answer: Callable[[Scorer, bytes | bytearray, Settings], Answered]
 ) -> web.Response:
-    _, scorer = await versioned_scorer(request)
+    scorer = at_hand(request) or await versioned_scorer(request)
     check_coding(request)
     body = await read_whole(request, "prediction_body_bytes")
-    limits = request.app[SETTINGS]
-    if len(body) < _ON_THE_LOOP:
-        told = answer(scorer, body, limits)
-    else:
-        told = await asyncio.to_thread(answer, scorer, body, limits)
-    response = web.Response(body=told, content_type=JSON)
-    if accept := request.headers.get("Accept-Encoding"):
-        await compress(response, accept)
-    return response
+    asked = (scorer, body, request.app[SETTINGS])
+    told = await worked(scorer, answer, asked, beside=len(body) >= _ON_THE_LOOP)
+    return await coded(request, told)
