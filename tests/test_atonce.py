@@ -19,6 +19,7 @@ from mlservice.predicting.question import read_question
 from mlservice.profile import FeatureProfile, Profile
 from mlservice.schemas import Feature
 from mlservice.scoring import Scorer
+from mlservice.settings import Settings
 from tests.support import make_model
 
 SEEN = FeatureProfile(count=2, min=-3.0, max=3.0, mean=0.0, std=1.0, deciles=(0.0,) * 9)
@@ -29,7 +30,9 @@ MODEL = Model(**{**vars(make_model(coef=[[1.0, 2.0]])), "profile": PROFILE})
 def at_length(scorer: Scorer, body: bytes) -> Any:
     """Answer a body in the way of all tables."""
     features = scorer.table.preparation.features
-    question = read_question(Sent(body=body), Wanted(features=features, target=scorer.target))
+    question = read_question(
+        Sent(body=body), Wanted(features=features, target=scorer.target), Settings()
+    )
     told = answer(
         form_of(scorer, question.options), scorer.table.score(question.columns), question.columns
     )

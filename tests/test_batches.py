@@ -453,6 +453,32 @@ async def test_too_large_a_body_or_answer_names_its_setting(
     assert "MLSERVICE_PREDICTION_BODY_BYTES" in size["detail"]
 
 
+async def test_bombs_are_refused_before_they_are_decoded(
+    client: Client, settings: Settings
+) -> None:
+    """A short Parquet file or Arrow stream that decodes to more than may be is told so."""
+    model_id = await store_model(settings, three_classes())
+    zeros = pa.table({"a": np.zeros(9_000_000)})
+    packed = io.BytesIO()
+    parquet.write_table(zeros, packed, compression="zstd", use_dictionary=False)
+    sink = io.BytesIO()
+    nothing = pa.table({"a": pa.nulls(7_000)})
+    with pa.ipc.new_stream(sink, nothing.schema) as writer:
+        writer.write_table(nothing)
+    endless = sink.getvalue().replace((7_000).to_bytes(8, "little"), (10**15).to_bytes(8, "little"))
+    bodies = {"parquet": packed.getvalue(), "arrow.stream": endless}
+
+    for ending, status in {"parquet": 413, "arrow.stream": 422}.items():
+        async with client.post(
+            f"/models/{model_id}/predictions",
+            data=bodies[ending],
+            headers={"Content-Type": f"application/vnd.apache.{ending}"},
+        ) as response:
+            detail = (await response.json())["detail"]
+            assert response.status == status
+            assert "MLSERVICE_PREDICTION_" in detail
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a": NaN}', b"\xff", b'{"data": {"a": [1}'])
 async def test_what_is_no_json_is_malformed(
     client: Client, settings: Settings, body: bytes

@@ -104,7 +104,7 @@ def _predict(
 ) -> bytes:
     """Read, match, score and write: all that takes as long as the table is large."""
     features = scorer.table.preparation.features
-    question = read_question(sent, Wanted(features=features, target=scorer.target))
+    question = read_question(sent, Wanted(features=features, target=scorer.target), limits)
     form = form_of(scorer, question.options)
     if form.options.explain and answered_as not in (JSON, NDJSON):
         raise NotAcceptable(f"Explanations must be {JSON} or {NDJSON}, not {answered_as}.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mlservice.errors import Fault, InvalidRow, InvalidTable
+from mlservice.errors import BodyTooLarge, Fault, InvalidRow, InvalidTable
 from mlservice.intake import (
     ARROW,
     CSV,
@@ -19,12 +19,17 @@ from mlservice.intake import (
     delimiter_of,
     open_form,
 )
+from mlservice.limits import check_size
 from mlservice.predicting.matching import Wanted, match
 from mlservice.predicting.options import Options, read_options
 from mlservice.preparation import Column
 from mlservice.schemas import read_json
+from mlservice.settings import Settings, variable
 from mlservice.table import (
     Table,
+    check_installed,
+    extent_of_arrow,
+    extent_of_parquet,
     from_arrow_stream,
     from_csv,
     from_json,
@@ -50,7 +55,7 @@ class Question:
     options: Options
 
 
-def read_question(sent: Sent, wanted: Wanted) -> Question:
+def read_question(sent: Sent, wanted: Wanted, limits: Settings) -> Question:
     """Read a body, and match its table to a model.
 
     Parameters
@@ -59,6 +64,8 @@ def read_question(sent: Sent, wanted: Wanted) -> Question:
         Its options are those of the query.
     wanted : Wanted
         What the model reads.
+    limits : Settings
+        How large a compact body may be once it is decoded.
 
     Raises
     ------
@@ -71,11 +78,28 @@ def read_question(sent: Sent, wanted: Wanted) -> Question:
     options = read_options(own(sent.options), {})
     if sent.media_type == JSON:
         return _of_json(sent, wanted)
+    _check_extent(sent, limits)
     table, members = _READERS[sent.media_type](sent, wanted)
     if members:
         options = read_options(own(sent.options), members)
     columns = match(table, wanted, ignores_extra=options.extra == "ignore")
     return Question(rows=table.rows, columns=columns, options=options)
+
+
+def _check_extent(sent: Sent, limits: Settings) -> None:
+    """Refuse what says that it is larger than may be, before anything is decoded."""
+    extent_of = {PARQUET: extent_of_parquet, ARROW: extent_of_arrow}.get(sent.media_type)
+    if extent_of is None:
+        return
+    check_installed()
+    extent = extent_of(sent.body)
+    most = limits.prediction_body_bytes
+    if extent.decoded > most:
+        raise BodyTooLarge(
+            f"The body may have at most {most} bytes ({variable('prediction_body_bytes')}), "
+            f"decoded it has {extent.decoded}."
+        )
+    check_size("cells of a table", extent.cells, "prediction_cells", limits)
 
 
 def own(pairs: Any) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ What a cell may be is judged by who reads the column.
 """
 
 from mlservice.table.arrow import check_installed, from_arrow_stream, from_parquet
+from mlservice.table.bounds import Extent, extent_of_arrow, extent_of_parquet
 from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
 from mlservice.table.decimals import read_decimals
 from mlservice.table.delimited import from_csv
@@ -17,9 +18,12 @@ from mlservice.table.quick import is_wrapped, quick_table
 __all__ = [
     "MOST_FAULTS",
     "Column",
+    "Extent",
     "Faults",
     "Table",
     "check_installed",
+    "extent_of_arrow",
+    "extent_of_parquet",
     "from_arrow_stream",
     "from_csv",
     "from_json",

@@ -47,7 +47,13 @@ def from_parquet(body: bytes | bytearray) -> Table:
     check_installed()
     from pyarrow import parquet
 
-    return _read(body, lambda source: parquet.read_table(source, use_threads=False))
+    def read(source: Any) -> Any:
+        file = parquet.ParquetFile(source)
+        # A text that a short file repeats is not written out each time.
+        texts = [each.name for each in file.schema_arrow if _is_text(each.type)]
+        return parquet.ParquetFile(source, read_dictionary=texts).read(use_threads=False)
+
+    return _read(body, read)
 
 
 def from_arrow_stream(body: bytes | bytearray) -> Table:
