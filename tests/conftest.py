@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import msgspec
 import pytest
 from aiohttp import web
@@ -15,6 +16,10 @@ from mlservice.app import create_app
 from mlservice.embedded import valkey as embedded
 from mlservice.settings import Settings
 from tests.support import Client, Server, running_valkey
+
+# How long an example takes is the machine's affair; each test has a timeout.
+hypothesis.settings.register_profile("mlservice", deadline=None)
+hypothesis.settings.load_profile("mlservice")
 
 
 @pytest.fixture(scope="session")

@@ -165,7 +165,7 @@ def test_rows_begin_behind_the_header_wherever_it_ends(header: str, first_line: 
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_readers_agree_with_each_other_and_with_python(
     rows: list[list[str]], delimiter: str, ending: str, quoted: bool
 ) -> None:
@@ -224,7 +224,6 @@ def _bytes(column: Any) -> Any:
 
 
 @given(st.lists(st.one_of(st.just(""), st.from_regex(NUMBER, fullmatch=True)), min_size=1))
-@settings(deadline=None)
 def test_decimals_are_what_float_gives(cells: list[str]) -> None:
     """Each number is correctly rounded, in whatever way it is written."""
     read = decimals.read_decimals(",".join(cells).encode(), len(cells))

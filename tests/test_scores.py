@@ -74,7 +74,6 @@ def rounding_of(model: Model, X: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @given(drawn_tables())
-@settings(deadline=None)
 def test_rows_are_scored_as_the_estimator_scores_them(
     drawn: tuple[Model, NDArray[np.float64]],
 ) -> None:
@@ -94,7 +93,6 @@ def test_rows_are_scored_as_the_estimator_scores_them(
 
 
 @given(drawn_tables())
-@settings(deadline=None)
 def test_one_row_and_many_have_the_same_answer(
     drawn: tuple[Model, NDArray[np.float64]],
 ) -> None:
@@ -119,7 +117,7 @@ def test_one_row_and_many_have_the_same_answer(
 
 
 @given(prepared())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_mixed_rows_are_scored_as_scikit_learns_pipeline_scores_them(
     drawn: tuple[Model, Pipeline, NDArray[np.object_]],
 ) -> None:

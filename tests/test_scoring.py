@@ -139,7 +139,7 @@ def _pipeline(kinds: list[str], options: Preprocessing) -> Pipeline:
 
 
 @given(prepared())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_mixed_row_is_scored_as_scikit_learns_pipeline_scores_it(
     drawn: tuple[Model, Pipeline, NDArray[np.object_]],
 ) -> None:
@@ -158,7 +158,7 @@ def test_mixed_row_is_scored_as_scikit_learns_pipeline_scores_it(
 
 
 @given(prepared())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_mixed_model_is_loaded_as_a_pipeline(
     drawn: tuple[Model, Pipeline, NDArray[np.object_]],
 ) -> None:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 DESCRIPTION = msgspec.json.encode(Description())
 PROBLEM = TrainingTimeout("too long").document()
 MOST_ATTEMPTS = 3
-STEPS = settings(max_examples=40, stateful_step_count=30, deadline=None, database=None)
+STEPS = settings(max_examples=40, stateful_step_count=30, database=None)
 
 
 # How many attempts ago a worker got its entry; most are in time.

@@ -87,7 +87,7 @@ def csv_bodies(draw: st.DrawFn) -> bytes:
 
 
 @given(csv_bodies(), st.lists(st.integers(0, 200), max_size=6))
-@hypothesis_settings(deadline=None, max_examples=150)
+@hypothesis_settings(max_examples=150)
 def test_pieces_of_csv_are_answered_as_the_whole(body: bytes, cuts: list[int]) -> None:
     """Wherever a body is cut, its answer is the same, and has a line for each record."""
     whole = transformed(body)
@@ -97,7 +97,7 @@ def test_pieces_of_csv_are_answered_as_the_whole(body: bytes, cuts: list[int]) -
 
 
 @given(st.data())
-@hypothesis_settings(deadline=None, max_examples=50)
+@hypothesis_settings(max_examples=50)
 def test_bad_rows_lose_no_others(data: st.DataObject) -> None:
     """Each good row has the answer that it has alone; each bad one has its error."""
     good = b"1,2,x"
