@@ -1,4 +1,4 @@
-"""Who may do what: keys, tenants, scopes and rates, asked of each request once it is routed.
+"""Who may do what: scopes, tenants and rates, asked of each request once it is routed.
 
 A route is added with its scope; what is served without one needs `admin`. Nothing
 of this runs while the service asks for no keys and limits no rates.
@@ -6,32 +6,20 @@ of this runs while the service asks for no keys and limits no rates.
 
 import asyncio
 import functools
-import ipaddress
-import logging
 import math
 from collections.abc import Awaitable, Callable
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRoute, SystemRoute
 
-from mlservice.address import parsed, trusted_proxies
-from mlservice.denials import (
-    KeyMissing,
-    KeyRefused,
-    ScopeMissing,
-    TooManyRefusedKeys,
-    TooManyRequests,
-)
+from mlservice.denials import TooManyRequests
 from mlservice.errors import Problem
-from mlservice.keyring import Keyring
 from mlservice.rates import Rate, Standing
-from mlservice.scopes import Scope, allows
+from mlservice.scopes import Scope
 from mlservice.settings import Settings
 from mlservice.store import Grants, Tenant, Tenants
 from mlservice.store.keys import ANONYMOUS
-
-logger = logging.getLogger(__name__)
 
 # The scope that each route was added with.
 SCOPES = web.AppKey("scopes", dict[AbstractRoute, Scope])
@@ -42,6 +30,8 @@ MINUTE_S = 60
 CHECK_AGAIN_S = 0.3
 
 Identify = Callable[[web.Request, Scope], Awaitable[str]]
+# What knows requests by their keys, where there are any to know.
+IDENTIFY: web.AppKey[Identify] = web.AppKey("identify")
 
 
 def caller(request: web.Request) -> Tenant:
@@ -52,6 +42,23 @@ def caller(request: web.Request) -> Tenant:
 def is_needed(settings: Settings) -> bool:
     """Tell whether there is anything to ask of a request."""
     return settings.require_keys or settings.predict_rate > 0 or settings.train_rate > 0
+
+
+async def expect(request: web.Request) -> None:
+    """Answer `Expect: 100-continue`, so that who has no key need not send a body."""
+    scope, identify = _scope_of(request), request.app.get(IDENTIFY)
+    if identify and scope != "open":
+        await identify(request, scope)
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    if request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The answer itself has not begun.
+        request.writer.output_size = 0
+
+
+def _scope_of(request: web.Request) -> Scope:
+    return request.app[SCOPES].get(request.match_info.route, "admin")
 
 
 def admission(identify: Identify, limits: "Limits", tenants: Tenants) -> Middleware:
@@ -67,9 +74,8 @@ def admission(identify: Identify, limits: "Limits", tenants: Tenants) -> Middlew
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        route = request.match_info.route
-        scope = request.app[SCOPES].get(route, "admin")
-        if scope == "open" or isinstance(route, SystemRoute):
+        scope = _scope_of(request)
+        if scope == "open" or isinstance(request.match_info.route, SystemRoute):
             return await handler(request)
         name = await identify(request, scope)
         request[_TENANT] = tenants.of(name)
@@ -120,101 +126,6 @@ class _Watch:
 async def as_anonymous(request: web.Request, scope: Scope) -> str:  # noqa: ARG001  # an `Identify`
     """Return the one tenant that there is without keys."""
     return ANONYMOUS
-
-
-class Doorkeeper:
-    """Knows requests by their keys.
-
-    Parameters
-    ----------
-    keyring : Keyring
-        The keys that work.
-    settings : Settings
-        How many keys of one address may be refused in a minute, and which proxies
-        tell the address of who is behind them.
-    """
-
-    def __init__(self, keyring: Keyring, settings: Settings) -> None:
-        self._keyring = keyring
-        self._refused = Rate(settings.refused_keys, MINUTE_S)
-        self._proxies = trusted_proxies(settings)
-
-    async def identify(self, request: web.Request, scope: Scope) -> str:
-        """Return the tenant of a request's key.
-
-        Raises
-        ------
-        KeyMissing, KeyRefused, ScopeMissing
-            If there is no key, or it does not work, or not for this.
-        TooManyRefusedKeys
-            If this address tried too many that do not work, and this one is not known to.
-        """
-        token = _token(request)
-        address = network(self._address(request))
-        wait_s = self._refused.look(address)
-        if wait_s and not self._keyring.knows(token):
-            raise _too_many_refused(wait_s)
-        try:
-            grant = await self._keyring.grant(token)
-        except KeyRefused:
-            self._note_refused(address)
-            raise
-        if not allows(grant.scope, scope):
-            raise _scope_missing(grant.scope, scope)
-        return grant.tenant
-
-    def _address(self, request: web.Request) -> str:
-        """Return who sent the request: the last hop that is no proxy of ours."""
-        nearest = request.remote or ""
-        if not self._proxies:
-            return nearest
-        hops = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, [])).split(",")
-        told = [*map(str.strip, hops), nearest]
-        return next((hop for hop in reversed(told) if not self._is_proxy(hop)), nearest)
-
-    def _is_proxy(self, hop: str) -> bool:
-        address = parsed(hop)
-        return address is not None and any(address in proxy for proxy in self._proxies)
-
-    def _note_refused(self, address: str) -> None:
-        self._refused.take(address)
-        if self._refused.look(address):
-            logger.warning("too many keys from %s do not work", address)
-
-
-@functools.lru_cache(maxsize=10_000)
-def network(address: str) -> str:
-    """Return what stands for a client: its address, or the /64 of one of version 6."""
-    found = parsed(address)
-    if found is None:
-        return address
-    return str(ipaddress.ip_network((found, 64 if found.version == 6 else 32), strict=False))
-
-
-def _token(request: web.Request) -> str:
-    sent = request.headers.getall(hdrs.AUTHORIZATION, [])
-    scheme, _, token = (sent[0] if len(sent) == 1 else "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise KeyMissing(
-            "Authorization must be `Bearer` and a key, once; it is not.",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-    return token.strip()
-
-
-def _scope_missing(held: Scope, needed: Scope) -> ScopeMissing:
-    return ScopeMissing(
-        f"The key must have the scope {needed}, it has {held}.",
-        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'},
-        members={"scope": needed},
-    )
-
-
-def _too_many_refused(wait_s: float) -> TooManyRefusedKeys:
-    return TooManyRefusedKeys(
-        "Keys from this address must work, too many did not; try again later.",
-        headers={"Retry-After": str(math.ceil(wait_s))},
-    )
 
 
 class Limits:

@@ -15,6 +15,7 @@ from mlservice.address import url_of
 from mlservice.browsers import BROWSERS, Browsers
 from mlservice.cache import CACHE, ModelCache
 from mlservice.counts import COUNTS, Counts
+from mlservice.doorkeeper import Doorkeeper
 from mlservice.figures import Figures
 from mlservice.handlers.operations import VITALS, Vitals
 from mlservice.keyring import Keyring
@@ -98,10 +99,11 @@ def _admit(app: web.Application, link: Link) -> Keyring:
     anonymous = tenants.of(ANONYMOUS)
     app[CALLER] = lambda _: anonymous
     if access.is_needed(settings):
-        doorkeeper = access.Doorkeeper(keyring, settings)
+        doorkeeper = Doorkeeper(keyring, settings)
         identify = doorkeeper.identify if settings.require_keys else access.as_anonymous
         app.middlewares.append(access.admission(identify, access.Limits(settings, grants), tenants))
         app[CALLER] = access.caller
+        app[access.IDENTIFY] = identify
     return keyring
 
 

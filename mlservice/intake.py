@@ -6,6 +6,7 @@ parent the map has its id as `parent`, and as `parent_bytes` the size of its sto
 which stands between header and body.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -104,8 +105,16 @@ def _has_header(stored: bytes | bytearray) -> bool:
     return bool(stored) and stored[0] & 0xF0 == 0x80
 
 
-def check(sent: Sent, limits: Settings) -> tuple[TrainingRequest, Dataset]:
+def check(
+    sent: Sent, limits: Settings, *, may_clear: bool = False
+) -> tuple[TrainingRequest, Dataset]:
     """Read what was sent, refuse what cannot be trained on, and build what is fitted.
+
+    Parameters
+    ----------
+    may_clear : bool
+        Whether the body may be emptied once it is read, which leaves its memory to
+        what is built; it must be a bytearray.
 
     Raises
     ------
@@ -113,6 +122,10 @@ def check(sent: Sent, limits: Settings) -> tuple[TrainingRequest, Dataset]:
         As `read` and `dataset.prepare` do; faults of a text format name the line.
     """
     request, table = read(sent)
+    if may_clear and isinstance(sent.body, bytearray):
+        # What has parts of the body, or a thread of pyarrow's, may hold it for longer.
+        with contextlib.suppress(BufferError):
+            sent.body.clear()
     try:
         return request, prepare(request, limits, table)
     except InvalidTable as problem:

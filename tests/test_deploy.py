@@ -15,6 +15,7 @@ from mlservice import __version__
 from mlservice.app import create_app
 from mlservice.embedded import valkey as embedded
 from mlservice.settings import Settings
+from mlservice.store import Grants, Link, open_redis
 from tests.support import Client, Server, create, get, make_request, running_valkey, work
 
 ROOT = Path(__file__).parents[1]
@@ -142,6 +143,27 @@ async def test_the_deployed_stores_user_can_do_what_the_service_needs(
     assert (await client.put("/aliases/iris", json={"model": model})).status == 200
     assert (await client.delete("/aliases/iris")).status == 204
     assert (await client.delete(f"/models/{model}")).status == 204
+
+
+async def test_the_deployed_stores_user_can_keep_keys_and_count_requests(
+    deployed: str, aiohttp_client: Callable[[Server], Awaitable[Client]]
+) -> None:
+    """Keys are made, used, listed and revoked with the same rights."""
+    settings = Settings(redis_url=deployed, require_keys=True, train_rate=9)
+    client = await aiohttp_client(Server(create_app(settings)))
+    link = Link(open_redis(settings), settings.store_timeout_s)
+    token, made = await Grants(link).create(tenant="a", scope="train")
+    key = {"Authorization": f"Bearer {token}"}
+
+    answers = [(await client.get("/models", headers=key)).status]
+    answers.append((await client.delete("/aliases/x", headers=key)).status)
+    listed = await Grants(link).all()
+    revoked = await Grants(link).revoke(made.id)
+    await link.close()
+
+    assert answers == [200, 404]
+    assert [each.id for each in listed] == [made.id]
+    assert revoked
 
 
 @pytest.mark.parametrize(

@@ -415,3 +415,15 @@ async def test_every_group_of_options_may_stand_in_the_query(
     assert first["coefficients"] == second["coefficients"]
     assert first["metrics"] == second["metrics"]
     assert first["provenance"]["data_digest"] == second["provenance"]["data_digest"]
+
+
+@pytest.mark.parametrize("may_clear", [True, False])
+def test_a_body_that_was_read_leaves_its_memory_to_the_matrix(may_clear: bool) -> None:
+    """A worker has the body no longer while it builds what is fitted; the service keeps it."""
+    text = b"a,y\n1,0\n2,1\n"
+    sent = Sent(media_type=CSV, body=bytearray(text))
+
+    dataset = check(sent, Settings(), may_clear=may_clear)[1]
+
+    assert dataset.X.tolist() == [[1], [2]]
+    assert sent.body == (b"" if may_clear else text)

@@ -219,6 +219,19 @@ async def test_a_slow_store_is_slow_and_nothing_else(
     assert (await get(client, f"/models/{model_id}?{query}"))["prediction"] == "setosa"
 
 
+async def test_a_worker_that_cannot_read_a_body_asks_for_it_again(
+    client: Client, proxy: Proxy, settings: Settings
+) -> None:
+    """A store that is away for a moment costs a training no attempt and no lease."""
+    model_id = await create(client, make_request())
+    proxy.cut_before(b"LINDEX", times=5)
+
+    await work(msgspec.structs.replace(settings, redis_url=proxy.url))
+
+    document = await get(client, f"/models/{model_id}")
+    assert (document["state"], document["attempts"], proxy.sprung) == ("ready", 1, 5)
+
+
 async def test_connections_that_are_dead_without_a_word_are_replaced(
     client: Client, app: web.Application, proxy: Proxy, redis: "Redis"
 ) -> None:

@@ -63,6 +63,16 @@ class PatientWorker(Worker):
                 self._release_sem_dec_counter_on_complete()
                 raise
 
+    async def run_job(self, job_id: str, score: int) -> None:
+        """Run an entry; one that arq cannot even begin is taken off the queue."""
+        try:
+            await super().run_job(job_id, score)
+        except (RedisError, OSError):
+            raise
+        except Exception:
+            logger.exception("entry %s is none of ours", job_id)
+            await self.pool.zrem(self.queue_name, job_id)
+
     async def _poll_iteration(self) -> None:
         try:
             await super()._poll_iteration()

@@ -69,6 +69,8 @@ def worker_options(settings: Settings) -> dict[str, Any]:
         "on_shutdown": stop,
         "max_jobs": settings.worker_slots,
         "poll_delay": settings.poll_delay_s,
+        # Entries that others hold are read too: arq's own limit would hide those behind them.
+        "queue_read_limit": settings.open_trainings,
         "keep_result": 0,
         "log_results": False,
         "health_check_interval": settings.sweep_s,

@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 from mlservice.errors import DataLost, InternalError, Problem, StoreUnavailable
 from mlservice.settings import Settings
 from mlservice.store import Trainings
 from workers.pool import Pool
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +92,7 @@ class Trainer:
         """Return the fit's answer, or None when the attempt is no longer ours."""
         untold: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST_UNTOLD)
         telling = asyncio.create_task(self._tell(model_id, attempt, untold))
-        fit = asyncio.create_task(self._pool.run(self._trainings.data(model_id), _into(untold)))
+        fit = asyncio.create_task(self._pool.run(self._data(model_id), _into(untold)))
         try:
             while not (await asyncio.wait([fit], timeout=self._settings.renew_s))[0]:
                 if not await self._is_ours(model_id, attempt):
@@ -100,6 +104,14 @@ class Trainer:
             fit.cancel()
             telling.cancel()
             await asyncio.wait([fit, telling])
+
+    async def _data(self, model_id: str) -> AsyncIterator[bytes]:
+        """Yield the training's body, each piece asked for again while the store is away."""
+        for index in itertools.count():
+            ask = functools.partial(self._trainings.piece, model_id, index)
+            if (piece := await self._insist(ask)) is None:
+                return
+            yield piece
 
     async def _tell(
         self, model_id: str, attempt: int, untold: asyncio.Queue[dict[str, Any]]
@@ -125,9 +137,7 @@ class Trainer:
         stored = await self._trainings.finish(model_id, attempt, **answer)
         return "ready" if stored == "ok" else stored
 
-    async def _insist(
-        self, step: Callable[[], Awaitable[str]], patience_s: float | None = None
-    ) -> str:
+    async def _insist(self, step: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
         """Take a step again while the store is away, for as long as a lease lasts."""
         deadline = time.monotonic() + (patience_s or self._settings.lease_s)
         while True:

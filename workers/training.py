@@ -1,6 +1,5 @@
 """From a request's body to a model: no I/O, no clock, no globals."""
 
-import contextlib
 import platform
 import warnings
 from dataclasses import dataclass, replace
@@ -70,13 +69,9 @@ def train(stored: bytes | bytearray, limits: Settings, tell: Tell = nobody) -> T
         If no finite coefficients were found.
     """
     sent = unwrap(stored)
-    request, dataset = check(sent, limits)
+    # The caller still holds the body, and the fit needs the memory.
+    request, dataset = check(sent, limits, may_clear=True)
     dataset = with_parent(sent, request, dataset)
-    if isinstance(sent.body, bytearray):
-        # The caller still holds it, and the fit needs the memory. A thread of pyarrow's may
-        # hold it for a moment more.
-        with contextlib.suppress(BufferError):
-            sent.body.clear()
     dataset, searched, said = _searched(dataset, limits, tell)
     kept, told, found = _fit_and_measure(dataset, tell)
     model = _model(dataset, kept, sent.parent.id if sent.parent else None)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from mlservice import openapi
-from mlservice.access import SCOPES
+from mlservice.access import SCOPES, expect
 from mlservice.handlers.operations import DOCUMENT
 from mlservice.routes import (
     aliases,
@@ -37,7 +37,7 @@ def add_routes(app: web.Application, *, version: str) -> None:
     scopes = app[SCOPES] = {}
     for route in sorted(ROUTES, key=lambda route: route.path != _PREDICT):
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-            added = app.router.add_route(method, route.path, route.handler)
+            added = app.router.add_route(method, route.path, route.handler, expect_handler=expect)
             scopes[added] = route.scope
     described = [route.operation() for route in ROUTES]
     app[DOCUMENT] = openapi.document(described, version=version)

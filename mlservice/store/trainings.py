@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -60,12 +59,10 @@ class Trainings:
         """Note how far the attempt's fit is; what comes too late is left out."""
         await self._link.script("progress", model_id, attempt, msgspec.json.encode(progress))
 
-    async def data(self, model_id: str) -> AsyncIterator[bytes]:
-        """Yield the training's body in pieces of at most 1 MiB."""
-        index = 0
-        while (piece := await self._link.call("LINDEX", keys.data(model_id), index)) is not None:
-            yield piece
-            index += 1
+    async def piece(self, model_id: str, index: int) -> bytes | None:
+        """Return a piece of at most 1 MiB of the training's body, or None after the last."""
+        piece: bytes | None = await self._link.call("LINDEX", keys.data(model_id), index)
+        return piece
 
     async def finish(
         self, model_id: str, attempt: int, artifact: bytes, description: bytes, name: str = ""
