@@ -142,6 +142,29 @@ def one_row(floor: str, service_url: str, rounds: int, seconds: int) -> str:
     )
 
 
+def beside(api: str, seconds: int) -> str:
+    """Return how long single rows take while another client posts tables without pause."""
+    url, single = imported(api, COLUMNS), imported(api, 4).removesuffix("/predictions")
+    sent = bodies(np.random.default_rng(0).normal(size=(ROWS, COLUMNS)))["JSON, split"]
+    stop, asker = threading.Event(), Asker(url)
+    asked = []
+
+    def post() -> None:
+        while not stop.is_set():
+            asked.append(asker.ask(*sent))
+
+    other = threading.Thread(target=post)
+    other.start()
+    query = "&".join(f"{name}=1.25" for name in NAMES[:4])
+    _, median, p99 = load(f"{single}?{query}", connections=1, seconds=seconds)
+    stop.set()
+    other.join()
+    return (
+        f"one row, GET, beside {len(asked) / seconds:.0f} tables/s: "
+        f"p50 {median:.1f} ms, p99 {p99:.1f} ms"
+    )
+
+
 class Memory:
     """The most memory of a process above what it had, looked at every 10 ms."""
 
@@ -260,6 +283,7 @@ def main(rounds: int, seconds: int, rows: int) -> None:
                     click.echo(
                         one_row(f"{below}/models/x/predictions", imported(api, 4), rounds, seconds)
                     )
+                    click.echo(beside(api, seconds))
                     for line in streams(imported(api, STREAMED_COLUMNS), pid_of(api), rows):
                         click.echo(line)
 

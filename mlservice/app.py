@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -107,6 +108,15 @@ def _admit(app: web.Application, link: Link) -> Keyring:
     return keyring
 
 
+def share_processor() -> None:
+    """Keep tables, which are worked on in threads, from holding up single rows."""
+    # Two BLAS threads take longer for a table than one.
+    threadpool_limits(1)
+    # What the loop waits for a thread that runs Python: beside tables of 10,000 rows the p99
+    # of single rows was 98 ms with this, 219 ms with the 5 ms of Python (a busy machine).
+    sys.setswitchinterval(0.0005)
+
+
 async def serve(
     settings: Settings,
     listening: socket.socket,
@@ -114,8 +124,7 @@ async def serve(
     figures: Path | None = None,
 ) -> None:
     """Serve on a socket until `stop` is set, then let requests under way finish."""
-    # Two BLAS threads take longer for a table than one, and hold up other requests.
-    threadpool_limits(1)
+    share_processor()
     allow_connections(settings)
     runner = Runner(create_app(settings, figures))
     await runner.setup()
