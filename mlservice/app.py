@@ -59,7 +59,7 @@ def create_app(settings: Settings, figures: Path | None = None) -> web.Applicati
     app[CHANGES] = Changes(link)
     app[CHECKUP] = Checkup(link, settings)
     app[COUNTS] = Counts()
-    app[CACHE] = ModelCache(settings.cache_bytes, counts=app[COUNTS])
+    app[CACHE] = ModelCache(settings.cache_bytes, counts=app[COUNTS], watches=settings.drift)
     app[LEDGER] = Ledger(functools.partial(_count, app), figures)
     app[QUEUE] = lambda: queue_state(link, app[TRAININGS], settings)
     add_routes(app, version=__version__)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from aiohttp import web
 
 from mlservice.counts import Counts
+from mlservice.drift import Watch
 from mlservice.errors import StoreUnavailable
 from mlservice.model import decode
 from mlservice.scoring import Scorer
@@ -62,6 +63,8 @@ class ModelCache:
         Seconds that only grow.
     counts : Counts, optional
         Where the models' rows are counted.
+    watches : bool
+        Whether the values of their features are counted too.
 
     Attributes
     ----------
@@ -74,7 +77,10 @@ class ModelCache:
         most_bytes: int,
         clock: Callable[[], float] = time.monotonic,
         counts: Counts | None = None,
+        *,
+        watches: bool = True,
     ) -> None:
+        self._watches = watches
         self.hits = self.loads = 0
         self._clock = clock
         self._counts = counts or Counts()
@@ -151,6 +157,8 @@ class ModelCache:
         scorer = Scorer(decode(await source.load(key[1])))
         self.loads += 1
         scorer.counts = self._counts.of(*key, scorer.label_names)
+        if self._watches:
+            _watch(scorer)
         self._entries[key] = _Entry(scorer, source, begun)
         self._bytes += scorer.size_bytes
         while self._bytes > self._most_bytes and len(self._entries) > 1:
@@ -179,6 +187,15 @@ class ModelCache:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _watch(scorer: Scorer) -> None:
+    """Count what the model is asked, if it is known what it was trained on."""
+    counts, features = scorer.counts, scorer.table.preparation.features
+    if scorer.profile and counts.watch is None:
+        counts.watch = Watch(features, scorer.profile)
+    if counts.watch:
+        scorer.table.watch = counts.watch.look
 
 
 CACHE = web.AppKey("cache", ModelCache)

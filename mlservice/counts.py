@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
-from mlservice.figures import BUCKETS, UNSEEN, Figures, ModelFigures, Timing
+from mlservice.drift import Watch
+from mlservice.figures import BUCKETS, UNSEEN, DriftFigures, Figures, ModelFigures, Timing
 
 MOST_MODELS = 1_000
 
@@ -48,15 +49,18 @@ class ModelCounts:
         How long the answers took to make, without HTTP.
     last_ms : int
         When the last one was made in another server's protocol, in Unix time; 0: never.
+    watch : Watch or None
+        Where the values of features are counted, if they are.
     """
 
-    __slots__ = ("by_class", "durations", "errors", "labels", "last_ms")
+    __slots__ = ("by_class", "durations", "errors", "labels", "last_ms", "watch")
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
         self.by_class = [0] * len(labels)
         self.errors = self.last_ms = 0
         self.durations = Durations()
+        self.watch: Watch | None = None
 
     def add_row(self, best: int, seconds: float) -> None:
         """Count a request for one row, by the position of its class."""
@@ -74,6 +78,7 @@ class ModelCounts:
             by_class=dict(zip(self.labels, self.by_class, strict=True)),
             errors=self.errors,
             durations=self.durations.figures(),
+            drift=self.watch.figures() if self.watch else DriftFigures(),
         )
 
 

@@ -37,12 +37,31 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         return next(2.0**n / 1e6 for n, found in enumerate(below) if found >= needed)
 
 
+class DriftFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of the training and rows asked, by feature and bin; see `drift`."""
+
+    features: list[str] = []
+    expected: list[list[float]] = []
+    seen: list[list[int]] = []
+
+    def __add__(self, other: "DriftFigures") -> "DriftFigures":
+        """Return both together."""
+        if self.features != other.features:
+            return self if self.features else other
+        seen = [
+            [sum(pair) for pair in zip(*counts, strict=True)]
+            for counts in zip(self.seen, other.seen, strict=True)
+        ]
+        return msgspec.structs.replace(self, seen=seen)
+
+
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What one model was asked, as another process reads it."""
 
     by_class: dict[str, int]
     errors: int
     durations: Timing
+    drift: DriftFigures = DriftFigures()
 
     def __add__(self, other: "ModelFigures") -> "ModelFigures":
         """Return both together."""
@@ -50,11 +69,12 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
             by_class=_sum(self.by_class, other.by_class),
             errors=self.errors + other.errors,
             durations=self.durations + other.durations,
+            drift=self.drift + other.drift,
         )
 
     def without_classes(self) -> "ModelFigures":
-        """Return the same, its rows under no class's name."""
-        return msgspec.structs.replace(self, by_class={"": self.rows})
+        """Return the same, its rows under no class's name, and without its features."""
+        return msgspec.structs.replace(self, by_class={"": self.rows}, drift=DriftFigures())
 
     @property
     def rows(self) -> int:

@@ -90,6 +90,8 @@ def infer(
     asked = read_request(text)
     if not rest and (row := _single_row(asked, scorer)):
         best, shares = scorer.score_row(row)
+        if scorer.counts.watch:
+            scorer.counts.watch.see(row)
         told = scorer.inference.fill(best, shares, named.name, named.version, asked.id)
         return Answered(body=told), (best,)
     wanted = read_wanted(asked, OUTPUTS)

@@ -4,6 +4,7 @@ The one vectorised arithmetic of the service. scikit-learn's checks of the input
 not repeated; its answers are, to 1e-12.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,10 +58,13 @@ class TableScorer:
     ----------
     preparation : Preparation
         How rows become a matrix.
+    watch : callable or None
+        Is told of tables all of whose rows were scored: their columns, and how many rows.
     """
 
     def __init__(self, model: Model) -> None:
         self.preparation = Preparation(model.features)
+        self.watch: Callable[[Columns, int], None] | None = None
         width = len(self.preparation.number_features)
         self._is_plain = self.preparation.is_identity
         self._is_scaled = any(each.scale is not UNSET for each in model.features)
@@ -110,11 +114,16 @@ class TableScorer:
             return self.score(columns)
         scored = scored_by(self._of_numbers(X))
         self._check(scored, columns)
-        return scored
+        return self._watched(columns, scored)
 
     def try_score(self, columns: Columns) -> Scored:
         """Predict rows of named columns as `score` does; rows without a score are told as such."""
-        return scored_by(self.log_odds(columns))
+        return self._watched(columns, scored_by(self.log_odds(columns)))
+
+    def _watched(self, columns: Columns, scored: Scored) -> Scored:
+        if self.watch and len(scored.positions) and not len(scored.unscorable):
+            self.watch(columns, len(scored.positions))
+        return scored
 
     def log_odds(self, columns: Columns) -> NDArray[np.float64]:
         """Return the score of each row, of shape (n_samples, n_rows of coef).

@@ -40,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     processes: Annotated[
         int, Meta(ge=1, le=256, description="API processes that `mlservice serve` starts.")
     ] = 1
+    drift: Annotated[
+        bool, Meta(description="Count the values of features that models are asked.")
+    ] = True
     queue_name: Annotated[str, Meta(min_length=1, description="arq's queue.")] = "arq:queue"
     require_keys: Annotated[
         bool, Meta(description="Ask every client for a key, see `mlservice keys`.")

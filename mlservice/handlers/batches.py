@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 
+import numpy as np
 from aiohttp import web
 
 from mlservice.cache import CACHE
-from mlservice.errors import NotAcceptable
+from mlservice.errors import ClientProblem, NotAcceptable
 from mlservice.intake import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
 from mlservice.limits import check_size
 from mlservice.negotiation import negotiated
@@ -84,11 +86,18 @@ async def _whole(
     query = read_query(request.rel_url.raw_query_string)
     whole = body or await read_whole(request, "prediction_body_bytes")
     sent = Sent(media_type=sent_as, options=query, body=whole)
-    limits = request.app[SETTINGS]
-    if len(whole) < _SMALL_BYTES and sent_as not in _COMPACT:
-        written = _predict(sent, scorer, model_id, answered_as, limits)
-    else:
-        written = await asyncio.to_thread(_predict, sent, scorer, model_id, answered_as, limits)
+    limits, begun = request.app[SETTINGS], perf_counter()
+    try:
+        if len(whole) < _SMALL_BYTES and sent_as not in _COMPACT:
+            written, by_class = _predict(sent, scorer, model_id, answered_as, limits)
+        else:
+            written, by_class = await asyncio.to_thread(
+                _predict, sent, scorer, model_id, answered_as, limits
+            )
+    except ClientProblem:
+        scorer.counts.errors += 1
+        raise
+    scorer.counts.add_rows(by_class, perf_counter() - begun)
     return web.Response(body=written, content_type=answered_as)
 
 
@@ -101,7 +110,7 @@ def _answered_as(request: web.Request, sent_as: str) -> str:
 
 def _predict(
     sent: Sent, scorer: Scorer, model_id: str, answered_as: str, limits: Settings
-) -> bytes:
+) -> tuple[bytes, list[int]]:
     """Read, match, score and write: all that takes as long as the table is large."""
     features = scorer.table.preparation.features
     question = read_question(sent, Wanted(features=features, target=scorer.target), limits)
@@ -113,7 +122,8 @@ def _predict(
     scored = scorer.table.score(question.columns)
     told = answer(form, scored, question.columns)
     warnings = warnings_of(question.columns, features, scorer.profile)
-    return _WRITERS[answered_as](model_id, told, warnings)
+    by_class = np.bincount(scored.positions, minlength=len(scorer.labels)).tolist()
+    return _WRITERS[answered_as](model_id, told, warnings), by_class
 
 
 def _lines(writer: Writer) -> Write:

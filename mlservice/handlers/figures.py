@@ -5,6 +5,8 @@ import contextlib
 import msgspec
 from aiohttp import web
 
+from mlservice.cache import CACHE
+from mlservice.drift import FeatureDrift, drift_of
 from mlservice.errors import StoreUnavailable
 from mlservice.exposition import CONTENT_TYPE, exposition
 from mlservice.figures import UNSEEN
@@ -32,6 +34,23 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     predictions: dict[str, int]
     latency: Latency
+
+
+class ModelDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """How far what a model is asked is from what it was trained on."""
+
+    model: str
+    features: list[FeatureDrift]
+
+
+async def drift(request: web.Request) -> web.Response:
+    """Tell how far each feature of what a model is asked is from its training."""
+    model_id, tenant = await named_model(request), caller(request)
+    # What it was trained on is known of a model that was loaded.
+    await request.app[CACHE].get(model_id, tenant.models)
+    figures = await request.app[LEDGER].together()
+    found = figures.models.get(f"{tenant.name}/{model_id}", UNSEEN)
+    return respond(ModelDrift(model=model_id, features=drift_of(found.drift)))
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -60,6 +60,8 @@ def _predict(
         answer: Any = _warn(model_id, scorer, best, probabilities, warnings)
     else:
         answer = scorer.form.fill(model_id, best, probabilities)
+    if scorer.counts.watch:
+        scorer.counts.watch.see(row)
     scorer.counts.add_row(best, perf_counter() - begun)
     return respond(answer, headers=headers)
 

@@ -42,6 +42,10 @@ def predict_at_once(model_id: str, scorer: Scorer, body: bytes) -> bytes | None:
         return None
     if len(scored) < len(rows):
         return None
+    for (best, _), row in zip(scored, rows, strict=True):
+        scorer.counts.by_class[best] += 1
+        if scorer.counts.watch:
+            scorer.counts.watch.see(row)
     predictions: list[Label] = [scorer.labels[best] for best, _ in scored]
     return _encode(
         Predictions(

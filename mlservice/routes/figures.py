@@ -5,6 +5,13 @@ from mlservice.handlers import figures
 from mlservice.openapi import Answer, Parameter
 from mlservice.routes.route import Route, route
 
+_ID = Parameter(
+    name="id",
+    place="path",
+    description="The model's id, or an alias of it.",
+    schema={"type": "string"},
+)
+
 ROUTES: tuple[Route, ...] = (
     route(
         "GET",
@@ -19,15 +26,24 @@ ROUTES: tuple[Route, ...] = (
         "/models/{id}/statistics",
         figures.statistics,
         scope="predict",
-        parameters=[
-            Parameter(
-                name="id",
-                place="path",
-                description="The model's id, or an alias of it.",
-                schema={"type": "string"},
-            )
-        ],
+        parameters=[_ID],
         answers=[Answer(status=200, description="The figures.", body=figures.Usage)],
         problems=[errors.ModelNotFound, errors.StoreUnavailable],
+    ),
+    route(
+        "GET",
+        "/models/{id}/drift",
+        figures.drift,
+        scope="predict",
+        parameters=[_ID],
+        answers=[
+            Answer(status=200, description="Features by their drift.", body=figures.ModelDrift)
+        ],
+        problems=[
+            errors.ModelNotFound,
+            errors.ModelNotReady,
+            errors.BrokenModel,
+            errors.StoreUnavailable,
+        ],
     ),
 )

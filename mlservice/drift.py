@@ -1,0 +1,217 @@
+"""How far the rows that a model is asked are from those it was trained on.
+
+Each feature's values are counted in bins: numbers between the deciles of the
+training, texts by category, and apart from them what is missing or was not
+seen. A decile that is the largest value ends the last bin, and deciles that are
+the same are one. The measure is the population stability index: with e and a
+the shares of a bin in training and in what was asked, the sum of
+(a - e) ln(a / e). Half a row is added to every bin, so that no share is zero.
+
+Where nothing has changed the index is about (bins - 1) (1/n + 1/m) for n rows
+asked and m trained on: this noise is told beside it, and taken off before it is
+judged.
+"""
+
+import math
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Sequence
+from operator import add
+from threading import Lock
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+
+from mlservice.figures import DriftFigures
+from mlservice.preparation import Column, Columns, Texts, labels, places_of
+from mlservice.profile import FeatureProfile, Profile
+from mlservice.schemas import Feature
+
+# Cells of a row that are looked at on the average, which bounds what looking costs.
+_CELLS = 4
+_AT_ONCE = 64
+# Rows of a table that are looked at.
+_ROWS = 1_000
+MOST_FEATURES = 200
+# Beyond, counts are halved: what was asked lately weighs more.
+_MOST_ROWS = 100_000
+MODERATE, MAJOR = 0.1, 0.25
+# The index is judged when the noise of what was asked is at most this.
+MOST_NOISE = 0.05
+
+Verdict = Literal["too-few-rows", "stable", "moderate", "major"]
+
+
+class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a feature is from its training: population stability index, its noise, in a word."""
+
+    feature: str
+    rows: int
+    psi: float
+    noise: float
+    verdict: Verdict
+
+
+class _Bins:
+    """Where a feature's values are counted."""
+
+    def __init__(self, feature: Feature, profile: FeatureProfile, rows: int) -> None:
+        self.feature = feature
+        self.edges: list[float] = []
+        missing = rows - profile.count
+        if profile.counts is not UNSET:
+            # The last is for texts that training had not seen.
+            self.expected = [*map(float, profile.counts), 0.0]
+        else:
+            below = _below(profile)
+            self.edges = list(below)[:-1]
+            shares = np.diff([0.0, *below.values()]) * profile.count
+            self.expected = [*shares.tolist(), float(missing)]
+        self.place = self._of_text() if feature.kind == "text" else self._of_number()
+
+    def _of_number(self) -> Callable[[Any], int]:
+        edges, last = self.edges, len(self.expected) - 1
+        if not self.feature.missing:
+            return lambda value: bisect_left(edges, value)
+        return lambda value: last if value is None else bisect_left(edges, value)
+
+    def _of_text(self) -> Callable[[Any], int]:
+        places = {label: place for place, label in enumerate(labels(self.feature))}
+        last = len(self.expected) - 1
+        return lambda value: places.get(value or "", last)
+
+    def count(self, column: Column, every: int) -> list[int]:
+        """Return how many of a column's cells are in each bin."""
+        last = len(self.expected) - 1
+        if isinstance(column, Texts):
+            found = places_of(self.feature, column)[::every]
+            places = np.where(found < 0, last, found)
+        else:
+            values = column[::every]
+            places = np.where(np.isnan(values), last, np.searchsorted(self.edges, values))
+        counts: list[int] = np.bincount(places, minlength=last + 1).tolist()
+        return counts
+
+
+def _below(profile: FeatureProfile) -> dict[float, float]:
+    """Return the upper ends of the bins, and the share of rows that are not above each."""
+    deciles = () if profile.deciles is UNSET else profile.deciles
+    below = {edge: (place + 1) / (len(deciles) + 1) for place, edge in enumerate(deciles)}
+    below.pop(math.inf if profile.max is UNSET else profile.max, None)
+    return below | {math.inf: 1.0}
+
+
+class Watch:
+    """Counts of what one model is asked, by feature and bin.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+        The model's; the first 200 are watched.
+    profile : Profile
+        What they were like in training.
+    """
+
+    def __init__(self, features: Sequence[Feature], profile: Profile) -> None:
+        pairs = list(zip(features, profile.features, strict=True))[:MOST_FEATURES]
+        self._bins = [_Bins(feature, found, profile.rows) for feature, found in pairs]
+        self._seen = [[0] * len(each.expected) for each in self._bins]
+        self._places = [each.place for each in self._bins]
+        self._every = math.ceil(len(pairs) / _CELLS)
+        self._turn = 0
+        self._rows: list[Sequence[Any]] = []
+        self._of_tables = [list(counts) for counts in self._seen]
+        self._arrived: deque[list[list[int]]] = deque()
+        self._lock = Lock()
+
+    def see(self, row: Sequence[Any]) -> None:
+        """Note a row, in the order of the model's features; of wide ones every n-th counts.
+
+        On the event loop only.
+        """
+        self._turn += 1
+        if self._turn < self._every:
+            return
+        self._turn = 0
+        self._rows.append(row)
+        if len(self._rows) >= _AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        rows, self._rows = self._rows, []
+        for row in rows:
+            for counts, place, value in zip(self._seen, self._places, row, strict=False):
+                counts[place(value)] += 1
+        self._seen = _lately(self._seen)
+
+    def look(self, columns: Columns, rows: int) -> None:
+        """Note the rows of a table, evenly chosen; any thread may."""
+        every = max(1, math.ceil(rows / _ROWS))
+        found = [bins.count(columns[bins.feature.name], every) for bins in self._bins]
+        self._arrived.append(found)
+        # Nobody waits: who finds the lock taken leaves its counts to whoever has it next.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._take_in()
+            finally:
+                self._lock.release()
+
+    def _take_in(self) -> None:
+        while self._arrived:
+            self._of_tables = _lately(_sums(self._of_tables, self._arrived.popleft()))
+
+    def figures(self) -> DriftFigures:
+        """Return what was counted."""
+        self._count()
+        return DriftFigures(
+            features=[bins.feature.name for bins in self._bins],
+            expected=[bins.expected for bins in self._bins],
+            seen=_sums(self._seen, self._of_tables),
+        )
+
+
+def _sums(one: list[list[int]], other: list[list[int]]) -> list[list[int]]:
+    return [list(map(add, *pair)) for pair in zip(one, other, strict=True)]
+
+
+def _lately(seen: list[list[int]]) -> list[list[int]]:
+    """Halve counts that have become many."""
+    if sum(seen[0]) <= _MOST_ROWS:
+        return seen
+    return [[count // 2 for count in counts] for counts in seen]
+
+
+def drift_of(figures: DriftFigures) -> list[FeatureDrift]:
+    """Judge each feature, those that have changed most first."""
+    told = map(_judge, figures.features, figures.expected, figures.seen)
+    return sorted(told, key=lambda each: each.psi, reverse=True)
+
+
+def _judge(feature: str, expected: list[float], seen: list[int]) -> FeatureDrift:
+    asked, trained = sum(seen), sum(expected)
+    of_asked, of_trained = ((len(seen) - 1) / max(rows, 1) for rows in (asked, trained))
+    found, noise = psi(expected, seen), of_asked + of_trained
+    verdict: Verdict = "stable"
+    if of_asked > MOST_NOISE:
+        verdict = "too-few-rows"
+    elif found - noise >= MAJOR:
+        verdict = "major"
+    elif found - noise >= MODERATE:
+        verdict = "moderate"
+    return FeatureDrift(feature=feature, rows=asked, psi=found, noise=noise, verdict=verdict)
+
+
+def psi(expected: Sequence[float], seen: Sequence[float]) -> float:
+    """Return the population stability index of counts in the same bins.
+
+    Parameters
+    ----------
+    expected, seen : sequence of length n_bins
+        Rows of the training and rows asked.
+    """
+    wholes = [sum(counts) + len(counts) / 2 for counts in (expected, seen)]
+    shares = zip(expected, seen, strict=True)
+    pairs = [((e + 0.5) / wholes[0], (a + 0.5) / wholes[1]) for e, a in shares]
+    return sum((a - e) * math.log(a / e) for e, a in pairs)

@@ -1,0 +1,199 @@
+"""How far what a model is asked is from what it was trained on."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mlservice.app import create_app
+from mlservice.drift import MOST_FEATURES, Watch, drift_of, psi
+from mlservice.figures import DriftFigures
+from mlservice.model import Model
+from mlservice.preparation import Column, Preparation, Texts
+from mlservice.profile import profile_of
+from mlservice.schemas import Feature
+from mlservice.settings import Settings
+from tests.support import Client, Server, get, make_model, store_model
+
+RANDOM = np.random.default_rng(0)
+
+
+def watch_of(*columns: Column, missing: Sequence[bool] = ()) -> Watch:
+    """Return a watch of a model that was trained on these columns."""
+    features = []
+    for place, column in enumerate(columns):
+        is_missing = bool(missing and missing[place])
+        if isinstance(column, Texts):
+            categories = tuple(column.values)
+            kept = Feature(name=f"f{place}", kind="text", missing=is_missing, categories=categories)
+        else:
+            fill: Any = 0.0 if is_missing else msgspec.UNSET
+            kept = Feature(name=f"f{place}", missing=is_missing, fill=fill)
+        features.append(kept)
+    rows = len(columns[0].codes if isinstance(columns[0], Texts) else columns[0])
+    table = {f"f{place}": column for place, column in enumerate(columns)}
+    y = np.zeros(rows, dtype=np.intp)
+    profile = profile_of(table, Preparation(tuple(features)), y, n_classes=2)
+    return Watch(features, profile)
+
+
+def test_the_index_is_what_one_computes_by_hand() -> None:
+    """Half a row in every bin: shares 10.5/21 twice, then 5.5/21 and 15.5/21.
+
+    Differences of 0.238095 times the logarithms 0.646627 and 0.389465.
+    """
+    found = psi([10, 10], [5, 15])
+
+    assert found == pytest.approx(0.238095 * (0.646627 + 0.389465), abs=1e-5)
+    assert psi([10, 30], [10, 30]) == 0
+
+
+@pytest.mark.parametrize("is_table", [True, False])
+def test_values_are_counted_between_the_deciles(is_table: bool) -> None:
+    """A value on a decile is below it; the least and what is beyond the ends have their bins."""
+    watch = watch_of(np.arange(11.0))
+    values = [-5.0, 0.0, 1.0, 1.5, 9.0, 9.5, 10.0, 99.0]
+
+    ask(watch, [np.array(values)], is_table=is_table)
+
+    assert watch.figures().seen == [[3, 1, 0, 0, 0, 0, 0, 0, 1, 3, 0]]
+
+
+def ask(watch: Watch, columns: list[NDArray[np.float64]], *, is_table: bool) -> None:
+    """Ask rows one by one, or as a table."""
+    if is_table:
+        watch.look({f"f{i}": column for i, column in enumerate(columns)}, len(columns[0]))
+    for row in [] if is_table else zip(*columns, strict=True):
+        watch.see([None if np.isnan(value) else float(value) for value in row])
+
+
+@pytest.mark.parametrize("is_table", [True, False])
+def test_a_missing_number_has_a_bin_of_its_own(is_table: bool) -> None:
+    """Half missing in training and none later is a drift, though the numbers are the same."""
+    trained = np.where(np.arange(1000) % 2, np.nan, RANDOM.normal(size=1000))
+    same, whole = watch_of(trained, missing=[True]), watch_of(trained, missing=[True])
+
+    ask(same, [trained], is_table=is_table)
+    ask(whole, [trained[~np.isnan(trained)]], is_table=is_table)
+
+    assert drift_of(same.figures())[0].verdict == "stable"
+    assert drift_of(whole.figures())[0].verdict == "major"
+
+
+def test_texts_are_counted_by_category_and_new_ones_apart() -> None:
+    """A table and single rows count alike; what was not seen is a bin that training left empty."""
+    trained = Texts(("a", "b"), np.array([0, 1] * 100))
+    rows, table = watch_of(trained), watch_of(trained)
+    for text in ("a", "b", "b", "new"):
+        rows.see([text])
+
+    table.look({"f0": Texts(("a", "b", "new"), np.array([0, 1, 1, 2]))}, 4)
+
+    assert rows.figures().seen == table.figures().seen == [[1, 2, 1]]
+    assert rows.figures().expected == [[100.0, 100.0, 0.0]]
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(179, "too-few-rows"), (201, "stable")])
+def test_it_is_judged_when_there_are_enough_rows(rows: int, verdict: str) -> None:
+    """With eleven bins 200 rows are needed; noise is then no drift."""
+    trained = RANDOM.normal(size=5000)
+    watch = watch_of(trained)
+
+    ask(watch, [RANDOM.normal(size=rows)], is_table=False)
+
+    assert drift_of(watch.figures())[0].verdict == verdict
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0, "stable"), (0.4, "moderate"), (1, "major")])
+def test_a_shift_is_told_by_its_size(shift: float, verdict: str) -> None:
+    """Two fifths of a standard deviation are moderate, a whole one is major."""
+    watch = watch_of(RANDOM.normal(size=5000))
+
+    ask(watch, [RANDOM.normal(size=1000) + shift], is_table=True)
+
+    assert drift_of(watch.figures())[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "column", [np.zeros(300), np.repeat([0.0, 1.0], 150), np.arange(300) % 3.0]
+)
+def test_the_same_rows_are_stable_whatever_their_ties(column: NDArray[np.float64]) -> None:
+    """Columns of few values have fewer bins, not drift."""
+    watch = watch_of(column.astype(float))
+
+    ask(watch, [column.astype(float)], is_table=False)
+
+    assert drift_of(watch.figures())[0].verdict == "stable"
+
+
+def test_what_is_looked_at_is_bounded() -> None:
+    """Of wide rows some count, of many features the first, and old rows fade."""
+    wide = watch_of(*[np.arange(10.0)] * (MOST_FEATURES + 5))
+    long = watch_of(np.arange(10.0))
+    for _ in range(100):
+        wide.see([1.0] * (MOST_FEATURES + 5))
+    for _ in range(150):
+        ask(long, [RANDOM.uniform(0, 9, size=1000)], is_table=True)
+
+    assert len(wide.figures().features) == MOST_FEATURES
+    assert sum(wide.figures().seen[0]) == 100 // (MOST_FEATURES // 4)
+    assert sum(long.figures().seen[0]) <= 100_000
+
+
+def test_figures_of_two_processes_add_up() -> None:
+    """A process that has not loaded the model adds nothing."""
+    one, other = watch_of(np.arange(10.0)), watch_of(np.arange(10.0))
+    ask(one, [np.array([1.0])], is_table=False)
+    ask(other, [np.array([1.0, 2.0])], is_table=False)
+
+    together = one.figures() + DriftFigures() + other.figures()
+
+    assert sum(together.seen[0]) == 3
+
+
+def model_with_profile() -> Model:
+    """Return a model of two features whose training was standard normal."""
+    model = make_model()
+    table: dict[str, Column] = {name: RANDOM.normal(size=5000) for name in ("a", "b")}
+    y = np.zeros(5000, dtype=np.intp)
+    profile = profile_of(table, Preparation(model.features), y, n_classes=2)
+    return dataclasses.replace(model, profile=profile)
+
+
+async def test_drift_is_told_of_queries_and_tables(client: Client, settings: Settings) -> None:
+    """The feature that has changed comes first; both ways of asking count."""
+    model_id = await store_model(settings, model_with_profile())
+    rows = {
+        "a": RANDOM.normal(size=300).tolist(),
+        "b": (RANDOM.normal(size=300) + 2).tolist(),
+    }
+    before = await get(client, f"/models/{model_id}/drift")
+    await client.post(f"/models/{model_id}/predictions", json=rows)
+    await client.get(f"/models/{model_id}?a=0&b=2")
+    await client.post(f"/models/{model_id}/predictions", json={"a": [0.0], "b": [2.0]})
+
+    after = await get(client, f"/models/{model_id}/drift")
+
+    assert {each["verdict"] for each in before["features"]} == {"too-few-rows"}
+    assert [(each["feature"], each["verdict"]) for each in after["features"]] == [
+        ("b", "major"),
+        ("a", "stable"),
+    ]
+    assert {each["rows"] for each in after["features"]} == {302}
+    statistics = await get(client, f"/models/{model_id}/statistics")
+    assert statistics["rows"] == 302
+
+
+async def test_drift_can_be_switched_off(aiohttp_client: Any, settings: Settings) -> None:
+    """Then nothing is counted, and nothing is told."""
+    off = msgspec.structs.replace(settings, drift=False)
+    client = await aiohttp_client(Server(create_app(off)))
+    model_id = await store_model(settings, model_with_profile())
+
+    await client.get(f"/models/{model_id}?a=0&b=2")
+
+    assert (await get(client, f"/models/{model_id}/drift"))["features"] == []
