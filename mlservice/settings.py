@@ -114,7 +114,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     store_memory_bytes: Annotated[
-        int, Meta(ge=0, description="Memory of the private Valkey; 0: half of the machine's.")
+        int,
+        Meta(
+            ge=0,
+            description="Memory of the private Valkey; 0: half of what there is.",
+        ),
     ] = 0
     store_timeout_s: Annotated[
         float, Meta(gt=0, description="Longest wait for one answer of the store.")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from mlservice.embedded.valkey import command, socket_path
+from mlservice.embedded.valkey import command, half_of_memory, socket_path
 from mlservice.settings import Settings
 from tests.conftest import Serve
 from tests.support import (
@@ -124,5 +124,15 @@ def test_the_private_stores_memory_is_half_of_the_machines_unless_it_is_set(
     default = command(tmp_path, appendfsync="always")
     chosen = command(tmp_path, appendfsync="always", memory_bytes=123_456_789)
 
-    assert int(default[default.index("--maxmemory") + 1]) > 100_000_000
+    assert int(default[default.index("--maxmemory") + 1]) == half_of_memory() > 100_000_000
     assert chosen[chosen.index("--maxmemory") + 1] == "123456789"
+
+
+@pytest.mark.parametrize(("limit", "half"), [("1000000\n", 500_000), ("max\n", None)])
+def test_a_container_that_has_less_memory_than_its_machine_counts(
+    tmp_path: Path, limit: str, half: int | None
+) -> None:
+    """The kernel kills at the container's limit, whatever the machine has."""
+    (tmp_path / "memory.max").write_text(limit)
+
+    assert half_of_memory(tmp_path / "memory.max") == (half or half_of_memory(tmp_path / "none"))

@@ -5,6 +5,7 @@ exactly as long as a server writes to it.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -24,6 +25,8 @@ _MOST_PATH = 100
 _LOCK_PATIENCE_S = 5.0
 _START_PATIENCE_S = 600.0
 _POLL_S = 0.02
+# Of cgroup 2, in bytes.
+_CONTAINERS_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def data_folder(setting: str, environ: Mapping[str, str]) -> Path:
@@ -128,7 +131,7 @@ def command(folder: Path, *, appendfsync: str, memory_bytes: int = 0) -> list[st
         "appendonly": "yes",
         "appendfsync": appendfsync,
         "save": "",
-        "maxmemory": str(memory_bytes or _half_of_memory()),
+        "maxmemory": str(memory_bytes or half_of_memory()),
         "maxmemory-policy": "noeviction",
         "logfile": str(folder / "valkey.log"),
         "loglevel": "warning",
@@ -138,8 +141,13 @@ def command(folder: Path, *, appendfsync: str, memory_bytes: int = 0) -> list[st
     return [str(find_server()), *flags]
 
 
-def _half_of_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+def half_of_memory(limit: Path = _CONTAINERS_LIMIT) -> int:
+    """Return half of the memory that this machine has, or that this container may take."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # No such file, or "max".
+    with contextlib.suppress(OSError, ValueError):
+        memory = min(memory, int(limit.read_text()))
+    return memory // 2
 
 
 def server(folder: Path, settings: Settings, *, descriptor: int) -> Supervised:
