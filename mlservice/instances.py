@@ -19,17 +19,37 @@ from mlservice.limits import check_size
 from mlservice.predicting.matching import Wanted, match
 from mlservice.preparation import Column, Texts
 from mlservice.schemas import Label, read_json
-from mlservice.scores import Scored
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
 from mlservice.table import Table, from_json
 from mlservice.tensors.plain import matrix_of
 
 _anything = msgspec.json.Decoder(Any)
+_matrix = msgspec.json.Decoder(list[list[float]])
+_MOST_BYTES, _MOST_ROWS = 8192, 8
 
 
 # The class of each row, by its position; of one row without numpy.
 Positions = Sequence[int] | NDArray[np.intp]
+
+
+def few_rows(sent: msgspec.Raw, scorer: Scorer) -> list[int] | None:
+    """Return the class of each of a few plain rows of numbers, without numpy's cost of a call.
+
+    Returns
+    -------
+    list of int or None
+        Positions of the classes; None for anything else, which `from_rows` reads or refuses.
+    """
+    if scorer.encoder or len(memoryview(sent)) > _MOST_BYTES:
+        return None
+    try:
+        rows = _matrix.decode(sent)
+        if len(rows) > _MOST_ROWS or set(map(len, rows)) != {len(scorer.features)}:
+            return None
+        return [scorer.score_row(row)[0] for row in rows]
+    except (msgspec.MsgspecError, RecursionError, InvalidRow):
+        return None
 
 
 def from_rows(
@@ -148,9 +168,9 @@ def wanted_of(scorer: Scorer) -> Wanted:
     return Wanted(features=scorer.table.preparation.features, target=scorer.target)
 
 
-def labels_of(scorer: Scorer, scored: Scored) -> list[Label]:
-    """Return the class of each row."""
-    return list(map(scorer.labels.__getitem__, scored.positions.tolist()))
+def labels_at(scorer: Scorer, positions: list[int]) -> list[Label]:
+    """Return the classes at some positions."""
+    return list(map(scorer.labels.__getitem__, positions))
 
 
 @contextlib.contextmanager

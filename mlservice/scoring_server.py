@@ -17,7 +17,7 @@ from mlservice.instances import (
     from_columns,
     from_records,
     from_rows,
-    labels_of,
+    labels_at,
     wanted_of,
 )
 from mlservice.intake import CSV, JSON, PARQUET
@@ -85,7 +85,9 @@ def invoked(
         columns = _of_json(read_json(_invocation, body), wanted)
     check_answer(columns, len(scorer.labels), limits)
     scored = scorer.table.score(columns)
-    return _encode(Invoked(predictions=labels_of(scorer, scored))), scored.positions
+    return _encode(
+        Invoked(predictions=labels_at(scorer, scored.positions.tolist()))
+    ), scored.positions
 
 
 def _of_json(asked: Invocation, wanted: Wanted) -> dict[str, Column]:

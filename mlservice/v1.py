@@ -13,10 +13,11 @@ from mlservice.errors import InvalidRequest
 from mlservice.instances import (
     Positions,
     check_answer,
+    few_rows,
     from_columns,
     from_records,
     from_rows,
-    labels_of,
+    labels_at,
     wanted_of,
 )
 from mlservice.predicting.explaining import contributions, explained_classes, intercepts
@@ -93,11 +94,16 @@ def predicted(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answ
     MalformedJson, InvalidRequest, InvalidTable, InvalidRow
         If the body is not what the model takes.
     """
-    columns, is_columns = _columns(scorer, body)
-    scored = _scored(scorer, columns, limits)
-    labels = labels_of(scorer, scored)
+    asked = read_json(_request, unwrapped(body))
+    if asked.instances is not UNSET and asked.inputs is UNSET:
+        rows = few_rows(asked.instances, scorer)
+        if rows and len(rows) * len(scorer.labels) <= limits.prediction_cells:
+            return _encode(V1Predictions(predictions=labels_at(scorer, rows))), rows
+    columns, is_columns = _columns(scorer, asked)
+    positions = _scored(scorer, columns, limits).positions
+    labels = labels_at(scorer, positions.tolist())
     told = V1Predictions(outputs=labels) if is_columns else V1Predictions(predictions=labels)
-    return _encode(told), scored.positions
+    return _encode(told), positions
 
 
 def classified(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answered:
@@ -113,7 +119,7 @@ def classified(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Ans
 
 def explained(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answered:
     """Answer `:explain`; it raises what `predicted` does."""
-    columns, _ = _columns(scorer, body)
+    columns, _ = _columns(scorer, read_json(_request, unwrapped(body)))
     width = len(scorer.estimator.coef_) * len(scorer.features)
     scored = _scored(scorer, columns, limits, cells=width)
     classes, features = explained_classes(scorer), scorer.features
@@ -128,14 +134,13 @@ def explained(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answ
         )
         for row in contributions(scorer, columns).tolist()
     ]
-    told = Explained(predictions=labels_of(scorer, scored), explanations=why)
+    told = Explained(predictions=labels_at(scorer, scored.positions.tolist()), explanations=why)
     return _encode(told), scored.positions
 
 
-def _columns(scorer: Scorer, body: bytes | bytearray) -> tuple[dict[str, Column], bool]:
+def _columns(scorer: Scorer, asked: V1Request) -> tuple[dict[str, Column], bool]:
     """Return the columns of a request, and whether they were sent as such."""
-    asked, wanted = read_json(_request, unwrapped(body)), wanted_of(scorer)
-    instances, inputs = asked.instances, asked.inputs
+    wanted, instances, inputs = wanted_of(scorer), asked.instances, asked.inputs
     if instances is not UNSET and inputs is UNSET:
         return from_rows(instances, wanted, "/instances"), False
     if inputs is UNSET or instances is not UNSET:

@@ -73,6 +73,18 @@ async def test_rows_and_columns_are_predicted_as_natively(
     assert (status, document) == (200, {member: [each["prediction"] for each in wanted]})
 
 
+async def test_a_few_rows_and_many_are_the_same(client: Client, settings: Settings) -> None:
+    """Rows that are predicted without numpy get the classes that they get among many."""
+    model_id = await store_model(settings, three_classes())
+
+    _, few = await post(client, f"{model_id}:predict", {"instances": ROWS})
+    _, many = await post(client, f"{model_id}:predict", {"instances": ROWS * 3})
+    counted = await get(client, f"/v2/models/{model_id}/stats")
+
+    assert many["predictions"] == few["predictions"] * 3
+    assert counted["model_stats"][0]["inference_count"] == 12
+
+
 async def test_a_model_of_one_feature_takes_its_values_bare(
     client: Client, settings: Settings
 ) -> None:
