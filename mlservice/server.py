@@ -64,7 +64,7 @@ class _Protocol(RequestHandler):
         """Take a connection, or end it at once when there are far too many."""
         super().connection_made(transport)
         server: _Server = self._manager  # type: ignore[assignment]  # it made this
-        if len(server.connections) > server.settings.max_connections + _RESERVE:
+        if server.connection_count > server.settings.max_connections + _RESERVE:
             self.force_close()
             return
         self._loop.call_later(server.settings.header_timeout_s, self._end_if_silent)
@@ -129,11 +129,16 @@ class _Server(web.Server):
             self._share(request, response)
         self._count(request.route, response.status, seconds)
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are; `connections` makes a list of them."""
+        return len(self._connections)
+
     def _is_full(self) -> bool:
         settings = self.settings
         return (
             self.in_flight > settings.max_requests
-            or len(self._connections) > settings.max_connections
+            or self.connection_count > settings.max_connections
         )
 
     def watch(self) -> None:
