@@ -27,6 +27,9 @@ from mlservice.wire import SETTINGS
 logger = logging.getLogger(__name__)
 
 LINES: dict[str, Writer] = {CSV: CSV_LINES, NDJSON: NDJSON_LINES}
+# Many clients read nothing until they have sent everything: of a quarter of a million
+# rows the answer waits for them here, of more they are waited for.
+_KEPT_BYTES = 8 << 20
 # What takes longer than handing it to a thread and back, some 0.1 ms, is handed over.
 _SMALL_BYTES = 1 << 13
 
@@ -57,6 +60,7 @@ async def predict_lines(
     if answered_as == CSV:
         response.charset = "utf-8"
     await response.prepare(request)
+    stream.keep(_KEPT_BYTES)
     try:
         await stream.answer(response, first)
     except (TimeoutError, web.RequestPayloadError, ConnectionError) as error:
@@ -108,11 +112,17 @@ class _Stream:
                 await self._write(response, part)
         self._is_whole = True
 
+    def keep(self, most: int | None) -> None:
+        """Set how much of the answer may wait for the client; None: as aiohttp has it."""
+        if self._request.transport:
+            self._request.transport.set_write_buffer_limits(most)
+
     def close(self) -> None:
         """Close the connection if the answer is not whole.
 
         The end of the chunks is not sent then, so that no client takes it for all.
         """
+        self.keep(None)
         if not self._is_whole and self._request.transport:
             self._request.transport.abort()
 

@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -341,7 +342,9 @@ class TestIdle:
         """Its rows are not read on for ever, nor their answers kept."""
         model_id = await store_model(settings, mixed())
         reader, writer = await asyncio.open_connection(client.host, client.port)
-        head = f"POST {URL.format(model_id)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        head = (
+            f"POST {URL.format(model_id)} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\n"
+        )
         writer.write((head + "Content-Length: 900000000\r\n\r\nn,m,t\n").encode())
 
         async def push() -> None:
@@ -354,6 +357,40 @@ class TestIdle:
                 await push()
         writer.close()
         del reader
+
+
+class TestLateReader:
+    """What happens when a client sends everything before it reads anything."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        """Return settings with a short patience."""
+        return Settings(redis_url=settings.redis_url, prediction_idle_s=3)
+
+    async def test_client_that_reads_after_it_has_sent_is_answered(
+        self, client: Client, settings: Settings
+    ) -> None:
+        """Some megabytes of the answer wait for it."""
+        model_id = await store_model(settings, mixed())
+        # More than the buffers of both ends hold, what is answered too.
+        body = b"n,m,t,target\n" + b"1,2,x,%s\n" % (b"z" * 100) * 150_000
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+            connection.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(connection, (client.host, client.port))
+            head = f"POST {URL.format(model_id)} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            head += "Content-Type: text/csv\r\nConnection: close\r\n"
+            head += f"Content-Length: {len(body)}\r\n\r\n"
+            await loop.sock_sendall(connection, head.encode() + body)
+
+            answer = bytearray()
+            while piece := await loop.sock_recv(connection, 1 << 20):
+                answer += piece
+
+        assert len(answer) > 6_000_000
+        assert answer.count(b"\nyes,") == 150_000
+        assert answer.endswith(b"0\r\n\r\n")
 
 
 async def test_broken_coding_in_the_middle_breaks_the_answer_off(
