@@ -35,7 +35,8 @@ def status_of(kind: type[Problem] | Problem, path: str) -> int:
 def document_of(problem: Problem, path: str) -> dict[str, object]:
     """Return the document that a problem is answered with under a path."""
     document = problem.document() | {"status": status_of(problem, path)}
-    if _is_inference(path):
+    # What could not be read as HTTP has no path, and may be of any protocol.
+    if not path or _is_inference(path):
         return document | {"error": problem.detail}
     if _is_mlflow(path):
         code = _MLFLOW_CODES.get(problem.status, "BAD_REQUEST")

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Connections for health checks while all others are taken.
 _RESERVE = 32
+# In this service's words and in those of other servers.
+_HEALTH = ("/health", "/v2/health/", "/ping")
 # The store's connections, logs, sockets.
 _OTHER_FILES = 256
 # For a client to read its answer before its body is read; aiohttp's 10 s are those of a bomb.
@@ -114,7 +116,7 @@ class _Server(web.Server):
         self.in_flight += 1
         if self._check:
             self._check(request)
-        if self._is_full() and not request.path.startswith("/health/"):
+        if self._is_full() and not request.path.startswith(_HEALTH):
             # The connection ends with this answer.
             request.protocol.close()
             raise Overloaded("The service must be less busy to take this.", headers=_BUSY)

@@ -1,5 +1,8 @@
 """Failures as clients of other servers read them."""
 
+import asyncio
+import json
+
 import pytest
 
 from mlservice.dialects import document_of, status_of
@@ -31,7 +34,7 @@ def test_every_problem_has_mlflows_members_under_invocations(path: str) -> None:
     assert document_of(StoreUnavailable("No."), path)["error_code"] == "TEMPORARILY_UNAVAILABLE"
 
 
-@pytest.mark.parametrize("path", ["/v2x", "/v10", "/models/v2", "/invocations/x", ""])
+@pytest.mark.parametrize("path", ["/v2x", "/v10", "/models/v2", "/invocations/x"])
 def test_other_paths_keep_their_words(path: str) -> None:
     """A path that only looks alike answers as the native ones do."""
     assert document_of(InvalidRow("It is not."), path) == InvalidRow("It is not.").document()
@@ -52,3 +55,15 @@ async def test_the_frameworks_own_failures_have_the_member_too(
     assert response.status == document["status"] == status
     assert document["error"] == document["detail"]
     assert "error_code" not in document
+
+
+async def test_what_cannot_be_read_has_the_member_too(client: Client) -> None:
+    """A request without a path that is known may be of any protocol."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"POST /v2/models/x/infer HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n")
+
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+
+    assert b" 400 " in head.splitlines()[0]
+    assert json.loads(body)["error"] == json.loads(body)["detail"]

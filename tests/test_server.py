@@ -206,7 +206,8 @@ async def test_requests_beyond_the_limit_are_refused_and_health_is_not(serve: Se
     await until(is_under_way, within_s=3)
     async with client.get("/models") as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "1")
-    assert (await get(client, "/health/live"))["live"] is True
+    for path in ("/health/live", "/v2/health/live", "/ping", "/health"):
+        assert (await get(client, path))["live"] is True
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 
