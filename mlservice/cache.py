@@ -97,7 +97,7 @@ class ModelCache:
         if entry is None or self._clock() - entry.checked > FRESH_S:
             return None
         self.hits += 1
-        self._entries.move_to_end(key)
+        # It was moved to the end when it was checked, at most half a second ago.
         return entry.scorer
 
     async def get(self, model_id: str, source: Source) -> Scorer:

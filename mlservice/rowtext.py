@@ -42,14 +42,14 @@ def query_reader(features: Sequence[str]) -> Callable[[str], list[float] | None]
 class AnswerForm:
     """What a model answers for one row, all of it written but the numbers.
 
-    The JSON is what the struct `schemas.Prediction` is encoded as, without warnings.
+    It is a line: what the struct `schemas.Prediction` is encoded as, without warnings.
     """
 
     def __init__(self, labels: Sequence[Label]) -> None:
         self._labels = [_encode(label) for label in labels]
         names = (_encode(label_name(label)).replace(b"%", b"%%") for label in labels)
         members = b",".join(name + b":%b" for name in names)
-        self._form = b'{"model":"%b","prediction":%b,"probabilities":{' + members + b"}}"
+        self._form = b'{"model":"%b","prediction":%b,"probabilities":{' + members + b"}}\n"
 
     def fill(self, model_id: str, best: int, probabilities: list[float]) -> bytes:
         """Return the answer.

@@ -104,6 +104,7 @@ class _Server(web.Server):
         super().__init__(answering(handle, self), **options)
         self.settings = settings
         self.in_flight = 0
+        self._most = settings.max_requests, settings.max_connections
         self._check, self._share = app[BROWSERS].check, app[BROWSERS].share
         self._count = app[COUNTS].add_request
         self._watching: asyncio.Task[None] | None = None
@@ -116,7 +117,8 @@ class _Server(web.Server):
         self.in_flight += 1
         if self._check:
             self._check(request)
-        if self._is_full() and not request.path.startswith(_HEALTH):
+        is_full = self.in_flight > self._most[0] or self.connection_count > self._most[1]
+        if is_full and not request.path.startswith(_HEALTH):
             # The connection ends with this answer.
             request.protocol.close()
             raise Overloaded("The service must be less busy to take this.", headers=_BUSY)
@@ -135,13 +137,6 @@ class _Server(web.Server):
     def connection_count(self) -> int:
         """How many connections there are; `connections` makes a list of them."""
         return len(self._connections)
-
-    def _is_full(self) -> bool:
-        settings = self.settings
-        return (
-            self.in_flight > settings.max_requests
-            or self.connection_count > settings.max_connections
-        )
 
     def watch(self) -> None:
         """End connections whose clients do not take their answers, from now on."""

@@ -68,5 +68,5 @@ def test_an_answer_is_what_the_struct_is_encoded_as(
         prediction=labels[best],
         probabilities=dict(zip(names, shares, strict=True)),
     )
-    assert filled == msgspec.json.encode(struct)
+    assert filled == msgspec.json.encode(struct) + b"\n"
     assert all(map(math.isfinite, json.loads(filled)["probabilities"].values()))

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from mlservice.cache import CACHE
 from mlservice.errors import ClientProblem, Fault, InvalidRow
 from mlservice.query import read_query
+from mlservice.reply import Reply
 from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Prediction, RowWarning
 from mlservice.scoring import Scorer
-from mlservice.wire import CALLER, caller, named_model, respond
+from mlservice.wire import CALLER, caller, named_model
 
 # What float() takes beyond these is no decimal number: spaces, words, other digits.
 _NUMBER_CHARACTERS = "0123456789.eE+-"
@@ -57,13 +59,13 @@ def _predict(
         scorer.counts.errors += 1
         raise
     if scorer.encoder and (warnings := _warnings(row, scorer.encoder)):
-        answer: Any = _warn(model_id, scorer, best, probabilities, warnings)
+        answer = _warn(model_id, scorer, best, probabilities, warnings)
     else:
         answer = scorer.form.fill(model_id, best, probabilities)
     if scorer.counts.watch:
         scorer.counts.watch.see(row)
     scorer.counts.add_row(best, perf_counter() - begun)
-    return respond(answer, headers=headers)
+    return Reply(answer, headers=headers)
 
 
 def _warn(
@@ -72,13 +74,14 @@ def _warn(
     best: int,
     probabilities: list[float],
     warnings: list[RowWarning],
-) -> Prediction:
-    return Prediction(
+) -> bytes:
+    told = Prediction(
         model=model_id,
         prediction=scorer.labels[best],
         probabilities=dict(zip(scorer.label_names, probabilities, strict=True)),
         warnings=warnings,
     )
+    return msgspec.json.encode(told) + b"\n"
 
 
 def _warnings(row: Sequence[Any], encoder: RowEncoder) -> list[RowWarning]:
