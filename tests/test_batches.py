@@ -504,3 +504,70 @@ async def test_large_tables_leave_the_event_loop(client: Client, settings: Setti
 
     difference = np.array(answer["probabilities"]) - expected(model, rows)
     assert np.abs(difference).max() < 1e-12
+
+
+async def test_top_stands_in_the_columns_of_arrow(client: Client, settings: Settings) -> None:
+    """The likeliest classes and their probabilities have a column for each place."""
+    model_id = await store_model(settings, three_classes())
+
+    async with client.post(
+        f"/models/{model_id}/predictions?top=2",
+        json=COLUMNS,
+        headers={"Accept": "application/vnd.apache.arrow.stream"},
+    ) as response:
+        table = pa.ipc.open_stream(await response.read()).read_all()
+
+    places = ["class_1", "probability_1", "class_2", "probability_2"]
+    assert table.column_names == ["prediction", *places]
+    assert table["class_1"].to_pylist() == table["prediction"].to_pylist()
+
+
+async def test_explanation_is_refused_where_it_has_no_place(
+    client: Client, settings: Settings
+) -> None:
+    """Contributions are written as JSON and NDJSON only."""
+    model_id = await store_model(settings, three_classes())
+
+    async with client.post(
+        f"/models/{model_id}/predictions?explain=true",
+        json=COLUMNS,
+        headers={"Accept": "application/msgpack"},
+    ) as response:
+        assert response.status == 406
+
+
+async def test_options_stand_beside_the_columns_of_msgpack(
+    client: Client, settings: Settings
+) -> None:
+    """They are held to the same types as anywhere."""
+    model_id = await store_model(settings, three_classes())
+    body = msgpack.unpackb(_msgpack())
+    headers = {"Content-Type": "application/msgpack", "Accept": "application/json"}
+    url = f"/models/{model_id}/predictions"
+
+    async with client.post(url, data=msgpack.packb(body | {"top": 1}), headers=headers) as response:
+        answer = await response.json()
+    async with client.post(url, data=msgpack.packb(body | {"top": 0}), headers=headers) as response:
+        assert response.status == 422
+
+    assert [len(row) for row in answer["top"]] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "detail"),
+    [
+        ({"n": [1, 2], "t": [1, 2]}, "'t' must be text, it is a number"),
+        ({"n": [1, 10**400], "t": ["x", "x"]}, "'n' must fit in float64"),
+        ({"n": [1, 2], "t": [None, ""]}, "'t' must be text, it is missing"),
+        ({"n": [1, {}], "t": ["x", "x"]}, "'n' must be a number, it is an object"),
+    ],
+)
+async def test_cells_of_another_kind_are_told(
+    client: Client, settings: Settings, columns: Any, detail: str
+) -> None:
+    """Each says what it must be and what it is."""
+    model_id = await store_model(settings, mixed())
+
+    problem = await refused(client, model_id, {"data": columns})
+
+    assert detail in problem["detail"]

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mlservice.errors import InvalidRow
 from mlservice.preparation import Columns, by_label, encoded, places_of
 from mlservice.scoring import Scorer
 
@@ -35,16 +34,13 @@ def contributions(scorer: Scorer, columns: Columns) -> NDArray[np.float64]:
     number, column = 0, numbers.shape[1]
     for place, feature in enumerate(preparation.features):
         if feature.kind == "number":
-            with np.errstate(over="ignore"):
-                found[:, :, place] = numbers[:, number, None] * coef[:, number]
+            found[:, :, place] = numbers[:, number, None] * coef[:, number]
             number += 1
             continue
         stop = column + len(encoded(feature))
         added = by_label(feature, coef[:, column:stop].T)
         found[:, :, place] = added[places_of(feature, columns[feature.name])]
         column = stop
-    if not np.isfinite(found).all():
-        raise InvalidRow("Numbers must be small enough to be explained, they overflow float64.")
     return found
 
 
