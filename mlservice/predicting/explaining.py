@@ -22,10 +22,10 @@ def contributions(scorer: Scorer, columns: Columns) -> NDArray[np.float64]:
         the coefficient of a text's category, 0 of a reference. With `intercepts` they sum
         to the row's log-odds. One row of coef for two classes: the second.
 
-    Raises
-    ------
-    InvalidRow
-        If a product overflows.
+    Notes
+    -----
+    They are finite where the row has a score, as is a model's intercept in the units of
+    the input.
     """
     preparation = scorer.table.preparation
     coef, _ = preparation.in_units_of_input(scorer.estimator.coef_, scorer.estimator.intercept_)
