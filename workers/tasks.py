@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from mlservice.errors import DataLost, InternalError, Problem, StoreUnavailable
+from mlservice.errors import DataLost, InternalError, Problem, StoreFull, StoreUnavailable
 from mlservice.settings import Settings
 from mlservice.store import Trainings
 from workers.pool import Pool
@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+# A store without memory is waited for like one that is away.
+_WITHOUT_STORE = (StoreUnavailable, StoreFull)
 _RETRY_S = 0.2
 _MOST_UNTOLD = 100
 _TELL_PATIENCE_S = 0.1
@@ -50,8 +52,8 @@ class Trainer:
         """Run one attempt of a training, unless another worker has it."""
         try:
             await self._run(model_id, attempt)
-        except StoreUnavailable:
-            logger.warning("model %s is left to its lease: the store does not answer", model_id)
+        except _WITHOUT_STORE:
+            logger.warning("model %s is left to its lease: the store is away, or full", model_id)
 
     async def _run(self, model_id: str, attempt: int) -> None:
         claimant = f"{self._worker}:{secrets.token_hex(8)}"
@@ -70,12 +72,12 @@ class Trainer:
             answer = await self._fit(model_id, attempt)
         except asyncio.CancelledError:
             # The worker stops: another one may take the training at once.
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(*_WITHOUT_STORE):
                 await self._insist(
                     lambda: self._trainings.requeue(model_id, attempt), patience_s=_STOP_PATIENCE_S
                 )
             raise
-        except StoreUnavailable:
+        except _WITHOUT_STORE:
             raise  # It is no end of the training, as other problems are.
         except Problem as problem:
             answer = {"problem": problem.document()}
@@ -118,14 +120,14 @@ class Trainer:
     ) -> None:
         while True:
             progress = await untold.get()
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(*_WITHOUT_STORE):
                 await self._trainings.progress(model_id, attempt, progress)
             untold.task_done()
 
     async def _is_ours(self, model_id: str, attempt: int) -> bool:
         try:
             return await self._trainings.renew(model_id, attempt)
-        except StoreUnavailable:
+        except _WITHOUT_STORE:
             # Go on: the commit is refused if the lease was lost meanwhile.
             return True
 
@@ -143,7 +145,7 @@ class Trainer:
         while True:
             try:
                 return await step()
-            except StoreUnavailable:
+            except _WITHOUT_STORE:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(_RETRY_S)
