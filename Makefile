@@ -20,7 +20,7 @@ help:  ## Show the targets
 	@touch $@
 
 .venv/testing: .venv/serving
-	$(PIP) '.[embedded,fast,arrow,test,lint]'
+	$(PIP) '.[embedded,fast,arrow,test,lint,bench]'
 	@touch $@
 
 .venv/releasing: .venv/python setup.cfg
