@@ -13,8 +13,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRoute, SystemRoute
 
-from mlservice.denials import TooManyRequests
-from mlservice.errors import Problem
+from mlservice.errors import Problem, TooManyRequests
 from mlservice.rates import Rate, Standing
 from mlservice.scopes import Scope
 from mlservice.settings import Settings

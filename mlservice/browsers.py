@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from mlservice.address import allowed_hosts, allowed_origins, host_name, is_loopback
-from mlservice.denials import HostNotAllowed, OriginNotAllowed
+from mlservice.errors import HostNotAllowed, OriginNotAllowed
 from mlservice.settings import Settings
 
 MOST_KEPT = 100

@@ -8,7 +8,7 @@ import math
 from aiohttp import hdrs, web
 
 from mlservice.address import parsed, trusted_proxies
-from mlservice.denials import KeyMissing, KeyRefused, ScopeMissing, TooManyRefusedKeys
+from mlservice.errors import KeyMissing, KeyRefused, ScopeMissing, TooManyRefusedKeys
 from mlservice.keyring import Keyring
 from mlservice.rates import Rate
 from mlservice.scopes import Scope, allows

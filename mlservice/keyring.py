@@ -11,8 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from mlservice.denials import KeyRefused
-from mlservice.errors import StoreUnavailable
+from mlservice.errors import KeyRefused, StoreUnavailable
 from mlservice.store import Grant
 from mlservice.store.grants import digest_of, id_of
 

@@ -14,7 +14,7 @@ import msgspec
 
 import mlservice
 import workers
-from mlservice import denials, errors  # noqa: F401  # its problems are listed too
+from mlservice import errors
 from mlservice.catalogue import Params
 from mlservice.evaluation import Evaluation
 from mlservice.search import Search

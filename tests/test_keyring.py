@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mlservice import keyring as room
-from mlservice.denials import KeyRefused
-from mlservice.errors import StoreUnavailable
+from mlservice.errors import KeyRefused, StoreUnavailable
 from mlservice.keyring import Keyring
 from mlservice.store import Grant
 from mlservice.store.grants import digest_of

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp.typedefs import Handler
 
-from mlservice import denials
+from mlservice.errors import access
 from mlservice.openapi import Operation
 from mlservice.scopes import Scope
 
@@ -24,7 +24,7 @@ class Route:
         """Return what the OpenAPI document says of the route."""
         summary = (self.handler.__doc__ or "").strip().rstrip(".")
         details = dict(self.details)
-        denied = denials.EVERYWHERE if self.scope == "open" else denials.KEYED
+        denied = access.EVERYWHERE if self.scope == "open" else access.KEYED
         details["problems"] = (*details.get("problems", ()), *denied)
         return Operation(
             method=self.method, path=self.path, summary=summary, scope=self.scope, **details

@@ -1,6 +1,6 @@
 """Failures of access: who calls, from where, and how often."""
 
-from mlservice.errors import ClientProblem
+from mlservice.errors.problem import ClientProblem
 
 
 class HostNotAllowed(ClientProblem):
