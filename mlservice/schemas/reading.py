@@ -1,0 +1,79 @@
+"""JSON of a body read as its declaration, what is wrong told by its place."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from mlservice.errors import Fault, InvalidRequest, MalformedJson
+from mlservice.schemas.aliases import AliasRequest
+from mlservice.schemas.trainings import TrainingRequest
+
+T = TypeVar("T")
+Readable = bytes | bytearray | memoryview | msgspec.Raw
+
+_training = msgspec.json.Decoder(TrainingRequest)
+_alias = msgspec.json.Decoder(AliasRequest)
+
+
+def read_training(body: bytes | bytearray) -> TrainingRequest:
+    """Read the body of `POST /models`, without judging the table's cells.
+
+    Raises
+    ------
+    MalformedJson
+        If the body is not JSON, or nested too deeply to be read.
+    InvalidRequest
+        If a member is missing, unknown, out of range or of the wrong type.
+    """
+    return read_json(_training, body)
+
+
+def read_alias(body: bytes) -> AliasRequest:
+    """Read the body of `PUT /aliases/{alias}`; it raises what `read_training` does."""
+    return read_json(_alias, body)
+
+
+def read_json(decoder: "msgspec.json.Decoder[T]", body: Readable) -> T:
+    """Read JSON as the decoder's type; it raises what `read_training` does."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong_member(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedJson(f"The body must be JSON, it is not: {error}.") from error
+    except RecursionError as error:
+        raise MalformedJson("The body must not be nested this deeply.") from error
+
+
+def check_members(members: dict[str, Any]) -> None:
+    """Refuse options that stand beside a table which is not JSON.
+
+    Raises
+    ------
+    InvalidRequest
+        If a member is unknown, out of range or of the wrong type.
+    """
+    if "data" in members:
+        detail = "data must not stand beside another form of the table."
+        raise InvalidRequest(detail, errors=[Fault(pointer="/data", detail=detail)])
+    try:
+        msgspec.convert({"target": "", **members, "data": {}}, TrainingRequest)
+    except msgspec.ValidationError as error:
+        raise _wrong_member(error) from error
+
+
+def _wrong_member(error: msgspec.ValidationError) -> InvalidRequest:
+    said, _, path = str(error).partition(" - at ")
+    pointer = _pointer(path)
+    where = pointer or "the top of the body"
+    return InvalidRequest(
+        f"What was sent is wrong at {where}: {said}.",
+        errors=[Fault(pointer=pointer, detail=said)],
+    )
+
+
+def _pointer(path: str) -> str:
+    # msgspec writes `$.data[3].name`; after `[...]`, any member of a mapping, it is lost.
+    known = path.strip("`").rpartition("$")[2].partition("[...]")[0]
+    return re.sub(r"\[(\d+)\]", r"/\1", known).replace(".", "/")
