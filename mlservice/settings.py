@@ -4,19 +4,17 @@ Each field of `Settings` is the variable `MLSERVICE_<FIELD>`; its description
 is the text of the table in `docs/operating.md`, which a test holds to this.
 """
 
-import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from mlservice.errors import BadSetting
+from mlservice.environment import convert, read, variable
 
-PREFIX = "MLSERVICE_"
+__all__ = ["FIELDS", "Settings", "variable"]
+
 MEBIBYTE = 1024 * 1024
-_LARGEST = 2**63
-_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,10 +258,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         BadSetting
             If a variable is unknown, or its value is not of the field's type.
         """
-        given: dict[str, Any] = {
-            _field(name): _value(name, text) for name, text in _own(environ).items()
-        }
-        return cls(**given)
+        return cls(**read(cls, environ))
 
     def with_flags(self, **flags: object) -> "Settings":
         """Return these settings with those of `flags` that are not None.
@@ -275,7 +270,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         given = {name: value for name, value in flags.items() if value is not None}
         for name, value in given.items():
-            _convert(name, value, "--" + name.replace("_", "-"))
+            convert(Settings, name, value, "--" + name.replace("_", "-"))
         return msgspec.structs.replace(self, **given)
 
     @property
@@ -284,62 +279,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.redis_url or "redis://localhost:6379"
 
 
-_HINTS = get_type_hints(Settings, include_extras=True)
 FIELDS: tuple[str, ...] = tuple(field.name for field in msgspec.structs.fields(Settings))
-
-
-def variable(field: str) -> str:
-    """Return the environment variable of a field."""
-    return PREFIX + field.upper()
-
-
-def _own(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in environ.items() if name.startswith(PREFIX)}
-
-
-def _field(name: str) -> str:
-    field = name.removeprefix(PREFIX).lower()
-    if field in FIELDS and name == variable(field):
-        return field
-    known = [variable(each) for each in FIELDS]
-    near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
-    hint = f"the nearest known one is {near[0]}"
-    raise BadSetting(f"{name} is not a setting; {hint}.{_kubernetes(name)}")
-
-
-def _value(name: str, text: str) -> object:
-    field = _field(name)
-    is_switch = get_type_hints(Settings)[field] is bool
-    return _convert(field, _WORDS.get(text.lower(), text) if is_switch else text, name)
-
-
-def _convert(field: str, given: object, source: str) -> object:
-    """Return a field's value; `source` is the variable or flag that gave it."""
-    try:
-        value = msgspec.convert(given, _HINTS[field], strict=False)
-    except msgspec.ValidationError as error:
-        hint = _kubernetes(str(given))
-        raise BadSetting(
-            f"{source} must be {_expected(field, error)}, got {given!r}.{hint}"
-        ) from error
-    # Neither infinity nor such an integer can be waited for, allocated or sent.
-    if isinstance(value, int | float) and not abs(value) < _LARGEST:
-        raise BadSetting(f"{source} must be a number below 2**63, got {given!r}.")
-    return value
-
-
-def _expected(field: str, error: msgspec.ValidationError) -> str:
-    kind = get_type_hints(Settings)[field]
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(get_args(kind))
-    # msgspec writes: Expected `int` <= 65535.
-    return str(error).split(", got")[0].removeprefix("Expected ").replace("`", "")
-
-
-def _kubernetes(text: str) -> str:
-    if text.startswith("tcp://") or "_SERVICE_" in text or "_TCP" in text:
-        return (
-            " Kubernetes sets such variables for a Service called mlservice;"
-            " set enableServiceLinks: false in the pod."
-        )
-    return ""
