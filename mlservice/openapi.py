@@ -48,6 +48,7 @@ class Answer:
     description: str
     body: type | tuple[type, ...] = ()
     media_type: str = "application/json"
+    bytes_too: str = ""  # the media type of an answer that may be bytes instead
     headers: tuple[str, ...] = ()
 
 
@@ -142,6 +143,8 @@ def _answer(answer: Answer, of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     if schemas := [of[each] for each in _types(answer)]:
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
         described["content"] = {answer.media_type: {"schema": schema}}
+    if answer.bytes_too:
+        described["content"][answer.bytes_too] = {"schema": _PLAIN[bytes]}
     if answer.headers:
         described["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
     return described

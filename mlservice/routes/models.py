@@ -278,8 +278,8 @@ ROUTES: tuple[Route, ...] = (
         answers=[
             Answer(
                 status=200,
-                description="The text, or of ONNX the bytes.",
-                body=(str, bytes),
+                description="The text, the JSON document, or of ONNX the bytes.",
+                body=(str, bytes, dict),
                 media_type="*/*",
             )
         ],

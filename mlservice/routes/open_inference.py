@@ -96,6 +96,7 @@ ROUTES: tuple[Route, ...] = (
                 status=200,
                 description="The outputs; as `application/octet-stream` where some are bytes.",
                 body=InferenceResponse,
+                bytes_too=open_inference.OCTETS,
                 headers=(HEADER_LENGTH,),
             )
         ],
