@@ -16,7 +16,7 @@ from mlservice.errors import TrainerKilled, TrainingTimeout
 from mlservice.model import decode
 from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
-from workers.pool import Pool
+from workers.pool import Pool, _receive
 
 
 @pytest.fixture
@@ -182,3 +182,15 @@ async def test_fits_run_side_by_side(pool: Pool) -> None:
     assert not endless.done()
     endless.cancel()
     await asyncio.wait([endless])
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\xff\xff\xff\xff", b"\0\0\0\x01\xc1", b"\0\0\0\x02\x01\x01", b"\0\0\0\x01\x01"]
+)
+async def test_what_a_child_answers_that_is_no_answer_counts_as_its_death(sent: bytes) -> None:
+    """Too long, not msgpack, too much, or no object: the fit failed, and nothing else."""
+    reader = asyncio.StreamReader()
+    reader.feed_data(sent)
+
+    with pytest.raises(ConnectionError, match="a child's answer"):
+        await _receive(reader)

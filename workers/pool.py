@@ -88,7 +88,12 @@ async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
     length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
     if length > _MOST_ANSWER_BYTES:
         raise ConnectionError("a child's answer is too long")
-    frame: dict[str, Any] = msgpack.unpackb(await reader.readexactly(length))
+    try:
+        frame = msgpack.unpackb(await reader.readexactly(length))
+    except ValueError as error:
+        raise ConnectionError("a child's answer is no msgpack") from error
+    if not isinstance(frame, dict):
+        raise ConnectionError("a child's answer is no object")
     return frame
 
 
