@@ -1,12 +1,13 @@
 """Blocks of the rows of a CSV text, by a plain reader and a careful one.
 
-The plain reader finds all separators of a block at once; it reads what has
+The plain reader looks at all separators of a block at once; it reads what has
 neither a quote nor an empty line. The careful one reads everything, and tells
 what is wrong with its line.
 """
 
 import csv
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Protocol
 
@@ -43,33 +44,37 @@ class PlainBlock:
     def __init__(self, text: bytes, delimiter: str, width: int) -> None:
         self._text = text
         self._delimiter = delimiter.encode()
-        self._bytes = np.frombuffer(text, np.uint8)
-        is_separator = (self._bytes == ord(delimiter)) | (self._bytes == _NEWLINE)
-        inner = np.flatnonzero(is_separator)
-        self._ends = self._shape(np.append(inner, len(text)), width)
-        self.rows = len(self._ends)
+        self._width = width
+        others = bytes({*range(256)} - {ord(delimiter), _NEWLINE})
+        separators = text.translate(None, others) + b"\n"
+        self.rows = len(separators) // width
+        if separators != (self._delimiter * (width - 1) + b"\n") * self.rows:
+            raise Irregular
 
-    def _shape(self, ends: NDArray[np.intp], width: int) -> NDArray[np.intp]:
-        """Return the ends by row and column, if each row has all its columns."""
-        if len(ends) % width:
-            raise Irregular
-        is_newline = np.append(self._bytes[ends[:-1]] == _NEWLINE, True).reshape(-1, width)
-        if is_newline[:, :-1].any() or not is_newline[:, -1].all():
-            raise Irregular
-        return ends.reshape(-1, width)
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        """Where each cell ends, of shape (rows, width)."""
+        is_separator = (self._bytes == ord(self._delimiter)) | (self._bytes == _NEWLINE)
+        ends = np.append(np.flatnonzero(is_separator), len(self._text))
+        return ends.reshape(-1, self._width)
+
+    @property
+    def _bytes(self) -> NDArray[np.uint8]:
+        return np.frombuffer(self._text, np.uint8)
 
     def numbers(self, columns: Sequence[int]) -> NDArray[np.float64] | None:
         """Return numbers of shape (rows, len(columns)), or None if a cell is none."""
         text = self._of(columns)
-        if self._delimiter != b"," and b"," in text:
-            return None
-        text = text.translate(bytes.maketrans(self._delimiter + b"\n", b",,"))
-        values = read_decimals(text, self.rows * len(columns))
+        if self._delimiter != b",":
+            if b"," in text:
+                return None
+            text = text.replace(self._delimiter, b",")
+        values = read_decimals(text.replace(b"\n", b","), self.rows * len(columns))
         return None if values is None else values.reshape(self.rows, len(columns))
 
     def _of(self, columns: Sequence[int]) -> bytes:
         """Return the text of some columns, each cell with what separates it from the next."""
-        width = self._ends.shape[1]
+        width = self._width
         if len(columns) == width:
             return self._text
         wanted = np.zeros(width, bool)
@@ -84,7 +89,7 @@ class PlainBlock:
     def texts(self, column: int) -> list[str]:
         """Return a column's cells as they stand there."""
         ends = self._ends[:, column].tolist()
-        before = self._ends.ravel()[column - 1 :: self._ends.shape[1]] + 1
+        before = self._ends.ravel()[column - 1 :: self._width] + 1
         starts = before.tolist() if column else [0, *(self._ends[:-1, -1] + 1).tolist()]
         text = self._text
         return [text[start:end].decode() for start, end in zip(starts, ends, strict=False)]
