@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editab
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: help serve test faults chaos debug lint bench conformance lock audit sbom clean
+.PHONY: help serve test cover faults chaos debug lint bench conformance lock audit sbom clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,9 +30,13 @@ help:  ## Show the targets
 serve: .venv/serving  ## Start the service on 127.0.0.1:8000
 	@exec $(BIN)/mlservice serve
 
-test: .venv/testing  ## Run all tests
+test: .venv/testing  ## Run all tests but those of `make faults`
+	$(BIN)/pytest --numprocesses 2 -m 'not alone and not faults'
+	$(BIN)/pytest -m 'alone and not faults'
+
+cover: .venv/testing  ## Run them with a look at which lines and branches they reach
 	$(BIN)/pytest --numprocesses 2 -m 'not alone and not faults' --cov --cov-fail-under=0 --cov-report=
-	$(BIN)/pytest -m alone --cov --cov-append
+	$(BIN)/pytest -m 'alone and not faults' --cov --cov-append
 
 faults: .venv/testing  ## Break what takes long to break: failover, kill -9 of everything
 	$(BIN)/pytest -m faults
