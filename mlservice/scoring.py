@@ -26,7 +26,7 @@ from mlservice.model import Model
 from mlservice.preparation import Preparation, labels
 from mlservice.profile import ranges
 from mlservice.row import RowEncoder
-from mlservice.rowtext import AnswerForm, query_reader
+from mlservice.rowtext import AnswerForm, RowsForm, query_reader
 from mlservice.schemas import Feature, Label, label_name
 from mlservice.scores import TableScorer
 from mlservice.tensors import RowForm
@@ -164,6 +164,8 @@ class Scorer:
         Reads a query whose names and numbers are written the plainest way.
     form : AnswerForm
         What is answered for one row.
+    rows_form : RowsForm
+        What is answered for a table of few rows.
     inference : RowForm
         The same in the Open Inference Protocol.
     counts : ModelCounts
@@ -183,7 +185,8 @@ class Scorer:
         self.encoder = None if preparation.is_identity else RowEncoder(preparation)
         self.labels = list(model.classes)
         self.label_names = [label_name(label) for label in model.classes]
-        self.form, self.inference = AnswerForm(model.classes), RowForm(model.classes)
+        self.form, self.rows_form = AnswerForm(model.classes), RowsForm(model.classes)
+        self.inference = RowForm(model.classes)
         self.counts = ModelCounts(self.label_names)
         self.size_bytes = 4096 + 3 * model.coef.nbytes + sum(80 + len(f) for f in self.features)
         coef, intercept = self.estimator.coef_, self.estimator.intercept_

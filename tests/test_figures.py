@@ -158,6 +158,17 @@ def test_a_share_of_durations_is_below_its_bound(share: float, bound: float) -> 
     assert Durations().figures().bound(share) == 0.0
 
 
+async def test_a_table_of_few_rows_counts_as_a_request(client: Client, settings: Settings) -> None:
+    """Its rows by class, and one latency, though it takes a shorter way than large ones."""
+    model_id = await store_model(settings, make_model(coef=[[1.0, 0.0]], intercept=[0.0]))
+
+    await client.post(f"/models/{model_id}/predictions", json={"a": [1, 2, -1], "b": [0, 0, 0]})
+
+    told = await get(client, f"/models/{model_id}/statistics")
+    assert (told["requests"], told["rows"]) == (1, 3)
+    assert told["predictions"] == {"no": 1, "yes": 2}
+
+
 async def test_statistics_tell_what_a_model_was_asked(client: Client, settings: Settings) -> None:
     """Rows by class, refusals and latency; by an alias too, and for a model that nobody asked."""
     asked, idle = [

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlservice.rowtext import AnswerForm, query_reader
+from mlservice.predicting.documents import Predictions
+from mlservice.rowtext import AnswerForm, RowsForm, query_reader
 from mlservice.schemas import Label, Prediction, label_name
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -70,3 +71,24 @@ def test_an_answer_is_what_the_struct_is_encoded_as(
     )
     assert filled == msgspec.json.encode(struct) + b"\n"
     assert all(map(math.isfinite, json.loads(filled)["probabilities"].values()))
+
+
+@given(LABELS, st.data())
+def test_few_rows_are_answered_as_their_struct_is(labels: list[Label], data: st.DataObject) -> None:
+    """Byte for byte, whatever the labels are made of and however many rows there are."""
+    row = st.lists(st.floats(0, 1), min_size=len(labels), max_size=len(labels))
+    shares = data.draw(st.lists(row, min_size=1, max_size=3))
+    position = st.integers(0, len(labels) - 1)
+    positions = data.draw(st.lists(position, min_size=len(shares), max_size=len(shares)))
+    model_id = "00000000-0000-4000-8000-000000000000"
+
+    filled = RowsForm(labels).fill(model_id, positions, shares)
+
+    struct = Predictions(
+        model=model_id,
+        predictions=[labels[each] for each in positions],
+        classes=labels,
+        probabilities=shares,
+        warnings=[],
+    )
+    assert filled == msgspec.json.encode(struct) + b"\n"

@@ -19,11 +19,12 @@ from mlservice.predicting.lines import CSV_LINES, NDJSON_LINES, Writer
 from mlservice.predicting.matching import Wanted, warnings_of
 from mlservice.predicting.question import MEDIA_TYPES, read_question
 from mlservice.query import read_query
+from mlservice.reply import Reply
 from mlservice.schemas import TableWarning
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
 from mlservice.streaming import LINES, predict_lines
-from mlservice.wire import SETTINGS, caller, check_media_type, named_model, read_whole, respond
+from mlservice.wire import CALLER, SETTINGS, caller, check_media_type, named_model, read_whole
 
 ANYTHING = "*/*"
 ANSWERED = (JSON, CSV, NDJSON, MSGPACK, ARROW)
@@ -38,10 +39,10 @@ Write = Callable[[str, Answer, list[TableWarning]], bytes]
 async def predict_table(request: web.Request) -> web.StreamResponse:
     """Predict the classes of a table's rows."""
     if _is_small(request):
-        body = await request.read()
+        body = await read_whole(request, "prediction_body_bytes")
         model_id, scorer = _at_hand(request) or await _model(request)
         if written := predict_at_once(model_id, scorer, body):
-            return respond(written)
+            return Reply(written)
         return await _whole(request, JSON, JSON, body)
     check_media_type(request, *MEDIA_TYPES)
     sent_as = request.content_type if "Content-Type" in request.headers else JSON
@@ -67,9 +68,13 @@ def _is_small(request: web.Request) -> bool:
 
 def _at_hand(request: web.Request) -> tuple[str, Scorer] | None:
     """Return the model if nothing has to be awaited for it."""
-    tenant = caller(request)
-    model_id = tenant.aliases.known(request.match_info["id"])
-    scorer = model_id and request.app[CACHE].peek(model_id, tenant.models)
+    app, name = request.app, request.match_info["id"]
+    tenant, cache = app[CALLER](request), app[CACHE]
+    # What the cache knows is an id; only another name is looked up as an alias.
+    if scorer := cache.peek(name, tenant.models):
+        return name, scorer
+    model_id = tenant.aliases.known(name)
+    scorer = cache.peek(model_id, tenant.models) if model_id else None
     return (model_id, scorer) if model_id and scorer else None
 
 
@@ -79,7 +84,7 @@ async def _model(request: web.Request) -> tuple[str, Scorer]:
 
 
 async def _whole(
-    request: web.Request, sent_as: str, answered_as: str, body: bytes | None
+    request: web.Request, sent_as: str, answered_as: str, body: bytes | bytearray | None
 ) -> web.Response:
     """Answer a body that is read whole."""
     model_id, scorer = await _model(request)

@@ -6,35 +6,34 @@ what is wrong.
 """
 
 from operator import le
+from time import perf_counter
 
 import msgspec
 
 from mlservice.errors import InvalidRow
-from mlservice.predicting.documents import Predictions
-from mlservice.schemas import Label
 from mlservice.scoring import Scorer
 
 MOST_BYTES = 8192
 # Beyond, numpy is faster.
 _MOST_ROWS = 8
 _decode = msgspec.json.Decoder(dict[str, list[float]]).decode
-_encode = msgspec.json.Encoder().encode
 
 
-def predict_at_once(model_id: str, scorer: Scorer, body: bytes) -> bytes | None:
+def predict_at_once(model_id: str, scorer: Scorer, body: bytes | bytearray) -> bytes | None:
     """Return the answer to bare columns of numbers.
 
     Returns
     -------
     bytes or None
-        JSON; None if the body is anything else, the model has a preparation, or there
-        is something to be told.
+        A line of JSON; None if the body is anything else, the model has a preparation,
+        or there is something to be told.
     """
     if scorer.encoder:
         return None
+    begun = perf_counter()
     try:
         columns = _decode(body)
-        rows = list(zip(*map(columns.__getitem__, scorer.features), strict=True))
+        rows = list(zip(*[columns[name] for name in scorer.features], strict=True))
         if len(columns) > len(scorer.features) or not 0 < len(rows) <= _MOST_ROWS:
             return None
         scored = [scorer.score_row(row) for row in rows if _is_within(scorer, row)]
@@ -42,20 +41,21 @@ def predict_at_once(model_id: str, scorer: Scorer, body: bytes) -> bytes | None:
         return None
     if len(scored) < len(rows):
         return None
-    for (best, _), row in zip(scored, rows, strict=True):
-        scorer.counts.by_class[best] += 1
-        if scorer.counts.watch:
-            scorer.counts.watch.see(row)
-    predictions: list[Label] = [scorer.labels[best] for best, _ in scored]
-    return _encode(
-        Predictions(
-            model=model_id,
-            predictions=predictions,
-            classes=scorer.labels,
-            probabilities=[each for _, each in scored],
-            warnings=[],
-        )
-    )
+    positions, probabilities = zip(*scored, strict=True)
+    _count(scorer, rows, positions, perf_counter() - begun)
+    return scorer.rows_form.fill(model_id, positions, probabilities)
+
+
+def _count(
+    scorer: Scorer, rows: list[tuple[float, ...]], positions: tuple[int, ...], seconds: float
+) -> None:
+    counts = scorer.counts
+    for position in positions:
+        counts.by_class[position] += 1
+    counts.durations.add(seconds)
+    if counts.watch:
+        for row in rows:
+            counts.watch.see(row)
 
 
 def _is_within(scorer: Scorer, row: tuple[float, ...]) -> bool:

@@ -28,14 +28,19 @@ ROUTES: tuple[Route, ...] = (
     *operations.ROUTES,
 )
 
-# aiohttp tries the paths that begin alike in turn, so what is asked most is the first.
-_PREDICT = "/models/{id}"
+# aiohttp tries the paths that begin alike in turn, so what is asked most comes first.
+_ASKED_MOST = ("/models/{id}", "/models/{id}/predictions")
+
+
+def _turn(route: Route) -> int:
+    """Return where a route stands among the others: the lower, the earlier."""
+    return _ASKED_MOST.index(route.path) if route.path in _ASKED_MOST else len(_ASKED_MOST)
 
 
 def add_routes(app: web.Application, *, version: str) -> None:
     """Serve every route of the table, and the document that describes them."""
     scopes = app[SCOPES] = {}
-    for route in sorted(ROUTES, key=lambda route: route.path != _PREDICT):
+    for route in sorted(ROUTES, key=_turn):
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             added = app.router.add_route(method, route.path, route.handler, expect_handler=expect)
             scopes[added] = route.scope
