@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings
-from arq.worker import func
+from arq.worker import Function, func
 from redis.asyncio import BlockingConnectionPool
 
 from mlservice import jobs, logs
@@ -44,16 +44,7 @@ def worker_options(settings: Settings) -> dict[str, Any]:
         await running.aclose()
 
     return {
-        "functions": [
-            func(
-                tasks.train,
-                name=jobs.TASK,
-                timeout=arq_timeout_s(settings),
-                # Attempts are counted in the record; arq's own count must never be first.
-                max_tries=1_000_000,
-                keep_result=0,
-            )
-        ],
+        "functions": [_training(settings)],
         "queue_name": settings.queue_name,
         "redis_pool": ArqRedis(
             pool,
@@ -76,6 +67,17 @@ def worker_options(settings: Settings) -> dict[str, Any]:
         "health_check_interval": settings.sweep_s,
         "health_check_key": f"{settings.queue_name}:health-check:{socket.gethostname()}",
     }
+
+
+def _training(settings: Settings) -> Function:
+    return func(
+        tasks.train,
+        name=jobs.TASK,
+        timeout=arq_timeout_s(settings),
+        # Attempts are counted in the record; arq's own count must never be first.
+        max_tries=1_000_000,
+        keep_result=0,
+    )
 
 
 @contextlib.asynccontextmanager
