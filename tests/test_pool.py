@@ -53,6 +53,7 @@ async def test_what_is_wrong_comes_back_as_a_problem(pool: Pool) -> None:
 async def test_each_fit_has_a_process_of_its_own(pool: Pool) -> None:
     """A child that has answered ends; the next fit is another process's."""
     first = {child.pid for child in fit_processes()}
+    assert first
 
     await pool.run(_pieces(make_request()))
     await pool.run(_pieces(make_request()))
