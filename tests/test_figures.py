@@ -10,9 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from mlservice.app import create_app
 from mlservice.counts import Counts, Durations
+from mlservice.drift import Watch, drift_of
 from mlservice.exposition import exposition
 from mlservice.figures import NOTHING
 from mlservice.ledger import Ledger
+from mlservice.profile import FeatureProfile, Profile
+from mlservice.schemas import Feature
 from mlservice.settings import Settings
 from mlservice.store import QueueState
 from tests.support import (
@@ -156,6 +159,52 @@ def test_a_share_of_durations_is_below_its_bound(share: float, bound: float) -> 
 
     assert durations.figures().bound(share) == pytest.approx(bound)
     assert Durations().figures().bound(share) == 0.0
+
+
+def watched(counts: Counts, name: str, features: int, rows: int = 1) -> None:
+    """Count rows of a model whose features are watched."""
+    known = counts.of("t", name, ["no", "yes"])
+    column = FeatureProfile(
+        count=10, min=0.0, max=9.0, mean=4.5, std=3.0, deciles=tuple(map(float, range(1, 10)))
+    )
+    profile = Profile(rows=10, classes=(5, 5), features=(column,) * features)
+    known.watch = Watch([Feature(name=f"f{place}") for place in range(features)], profile)
+    for _ in range(rows):
+        known.watch.see([1.0] * features)
+        known.add_row(0, 0.001)
+
+
+def test_drift_is_told_of_each_feature_of_the_models_that_predict_most() -> None:
+    """The index and its noise are those of `/drift`; what nobody asked has none."""
+    counts = Counts()
+    watched(counts, "asked", 2)
+    watched(counts, "silent", 1, rows=0)
+    known = counts.of("t", "asked", []).watch
+    assert known
+
+    found = samples(exposition(counts.figures({}, {}), None, "t").decode())
+
+    first, second = drift_of(known.figures())
+    psi = {k: v for k, v in found.items() if k[0] == "mlservice_feature_psi"}
+    of = {"tenant": "t", "model": "asked"}
+    assert psi == {
+        key("mlservice_feature_psi", **of, feature=each.feature): each.psi
+        for each in (first, second)
+    }
+    assert found[key("mlservice_feature_psi_noise", **of, feature="f0")] == first.noise
+
+
+def test_features_that_are_told_of_are_bounded() -> None:
+    """A model stands there with all of its features or with none."""
+    counts = Counts()
+    for name in ("one", "two", "three"):
+        watched(counts, name, 3)
+
+    found = samples(exposition(counts.figures({}, {}), None, "t", most_features=7).decode())
+
+    told = [dict(labels)["model"] for name, labels in found if name == "mlservice_feature_psi"]
+    assert len(told) == 6
+    assert len(set(told)) == 2
 
 
 async def test_a_table_of_few_rows_counts_as_a_request(client: Client, settings: Settings) -> None:

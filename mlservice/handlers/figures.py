@@ -1,5 +1,6 @@
 """What was counted: for Prometheus, and for each model."""
 
+import asyncio
 import contextlib
 
 import msgspec
@@ -59,7 +60,8 @@ async def metrics(request: web.Request) -> web.Response:
     queue: QueueState | None = None
     with contextlib.suppress(StoreUnavailable):
         queue = await request.app[QUEUE]()
-    body = exposition(figures, queue, caller(request).name)
+    # Of many features it takes long enough to hold up others.
+    body = await asyncio.to_thread(exposition, figures, queue, caller(request).name)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
