@@ -100,8 +100,10 @@ class Dataset:
             self, preparation=preparation, X=X, y=self.y[rows], sample_weight=weight, parent=None
         )
 
-    def prepared(self, preparation: Preparation, rows: NDArray[np.intp]) -> Matrix:
-        """Prepare some of the samples by what was learnt, from these or others."""
+    def prepared(self, preparation: Preparation, rows: NDArray[np.intp] | None) -> Matrix:
+        """Prepare samples, all if `rows` are left out, by what was learnt from these or others."""
+        if rows is None and preparation == self.preparation:
+            return self.X
         if preparation.is_identity:
             return self.X[rows]
         return preparation.transform(self.columns, rows)
@@ -137,7 +139,7 @@ class Dataset:
         names = list(self.columns)
         seen = hashlib.sha256(msgspec.json.encode([names, self.target, self.classes]))
         for column in self.columns.values():
-            seen.update(_bytes(column))
+            seen.update(_values(column))
         seen.update(self.y.astype("<i8", copy=False).data)
         if self.sample_weight is not None:
             seen.update(self.sample_weight.astype("<f8", copy=False).data)
@@ -251,12 +253,14 @@ def _views(X: Matrix, columns: Columns) -> dict[str, Column]:
     return {name: X[:, place] for place, name in enumerate(columns)}
 
 
-def _bytes(column: Column) -> bytes:
+def _values(column: Column) -> bytes | memoryview:
     """Return a column's values as bytes, the same on every machine."""
     if isinstance(column, Texts):
         return msgspec.json.encode(column.values) + column.codes.astype("<i8").tobytes()
+    numbers = np.ascontiguousarray(column, "<f8")
+    missing = np.isnan(numbers)
     # One bit pattern for all that is missing.
-    return np.where(np.isnan(column), np.nan, column).astype("<f8").tobytes()
+    return (np.where(missing, np.nan, numbers) if missing.any() else numbers).data
 
 
 def _no_target(target: str, table: Table) -> InvalidTable:

@@ -100,8 +100,9 @@ def _feature(column: Column, feature: Feature, rows: Rows, every: int) -> Featur
         )[1:].tolist()
         absent = counts[-1] if feature.missing else 0
         return FeatureProfile(count=sum(counts) - absent, counts=tuple(counts))
-    values = column if rows is None else column[rows]
-    return _numbers(values[~np.isnan(values)], every)
+    values = np.ascontiguousarray(column if rows is None else column[rows])
+    missing = np.isnan(values)
+    return _numbers(values[~missing] if missing.any() else values, every)
 
 
 def _numbers(values: NDArray[np.float64], every: int) -> FeatureProfile:
@@ -111,7 +112,7 @@ def _numbers(values: NDArray[np.float64], every: int) -> FeatureProfile:
     peak = max(most, -least)
     # Squares of such numbers do not fit in float64.
     unit = 1.0 if 1e-100 < peak < 1e100 else peak or 1.0
-    scaled = values / unit
+    scaled = values if unit == 1.0 else values / unit
     ordered = np.sort(values[::every])
     places = np.rint(np.arange(1, DECILES + 1) / (DECILES + 1) * (len(ordered) - 1))
     return FeatureProfile(

@@ -41,7 +41,7 @@ def run(connection: socket.socket, settings: Settings) -> None:
     # Now, since a thread needs memory that a large body may leave none of.
     lifeline = threading.Thread(target=_end_with_parent, args=(connection, received), daemon=True)
     lifeline.start()
-    pieces = list(_receive(connection))
+    pieces: list[bytes | bytearray] = list(_receive(connection))
     received.set()
     _send(connection, _train(pieces, settings, _Teller(connection)))
 
@@ -78,7 +78,7 @@ class _Teller:
             _send(self._connection, {"progress": progress})
 
 
-def _train(pieces: list[bytes], settings: Settings, tell: Tell) -> dict[str, object]:
+def _train(pieces: list[bytes | bytearray], settings: Settings, tell: Tell) -> dict[str, object]:
     try:
         tell("reading")
         # Joined here, since that too may need more memory than there is.
@@ -100,7 +100,7 @@ def _train(pieces: list[bytes], settings: Settings, tell: Tell) -> dict[str, obj
     }
 
 
-def _joined(pieces: list[bytes]) -> bytearray:
+def _joined(pieces: list[bytes | bytearray]) -> bytearray:
     """Return the body; each piece goes as it is taken over, so that it is held once."""
     body = bytearray()
     pieces.reverse()
@@ -132,7 +132,7 @@ def _limit(settings: Settings) -> None:
         file.write("1000")
 
 
-def _receive(connection: socket.socket) -> Iterator[bytes]:
+def _receive(connection: socket.socket) -> Iterator[bytearray]:
     while length := LENGTH.unpack(_exactly(connection, LENGTH.size))[0]:
         yield _exactly(connection, length)
 
@@ -141,14 +141,15 @@ def _is_readable(connection: socket.socket) -> bool:
     return bool(select.select([connection], [], [], 0)[0])
 
 
-def _exactly(connection: socket.socket, length: int) -> bytes:
-    received = bytearray()
-    while len(received) < length:
-        piece = connection.recv(length - len(received))
-        if not piece:
+def _exactly(connection: socket.socket, length: int) -> bytearray:
+    received = bytearray(length)
+    missing = memoryview(received)
+    while missing:
+        count = connection.recv_into(missing)
+        if not count:
             os._exit(0)
-        received += piece
-    return bytes(received)
+        missing = missing[count:]
+    return received
 
 
 def _end_with_parent(connection: socket.socket, received: threading.Event) -> None:

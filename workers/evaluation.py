@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mlservice.dataset import Dataset
 from mlservice.evaluation import Baseline, CrossValidation, Measured, Metrics, Scores
+from mlservice.preparation import Rows, of_rows
 from mlservice.schemas import label_name
-from mlservice.splits import Part, Rows
+from mlservice.splits import Part
 from workers.metrics import Predicted, measure, scores
 
 Predictor = Callable[[Rows], NDArray[np.float64]]
-FitRows = Callable[[Dataset, Rows], Predictor]
+FitRows = Callable[[Dataset, NDArray[np.intp]], Predictor]
 
 
 def evaluate(
@@ -32,12 +33,12 @@ def evaluate(
     part : pair of ndarray of row numbers, optional
         Rows that `predict` was fitted on, and those held out.
     predict : callable
-        Gives the probabilities, of shape (n_rows, n_classes), of some rows.
+        Gives the probabilities, of shape (n_rows, n_classes), of some rows; of all for None.
     fit_rows : callable
         Fits on some rows of the dataset and returns such a `predict`.
     """
     names = [label_name(label) for label in dataset.classes]
-    fitted = np.arange(len(dataset.y)) if part is None else part[0]
+    fitted = None if part is None else part[0]
     test = None if part is None else _predicted(dataset, part[1], predict)
     folds = [
         _predicted(dataset, measured, fit_rows(dataset, rows))
@@ -53,8 +54,9 @@ def evaluate(
 
 
 def _predicted(dataset: Dataset, rows: Rows, predict: Predictor) -> Predicted:
-    weight = np.ones(len(rows)) if dataset.sample_weight is None else dataset.sample_weight[rows]
-    return Predicted(y=dataset.y[rows], P=predict(rows), weight=weight)
+    y, weight = of_rows(dataset.y, rows), dataset.sample_weight
+    weight = np.ones(len(y)) if weight is None else of_rows(weight, rows)
+    return Predicted(y=y, P=predict(rows), weight=weight)
 
 
 def _cross_validation(folds: list[Predicted], names: list[str], *, draw: bool) -> CrossValidation:

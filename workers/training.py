@@ -23,13 +23,12 @@ from mlservice.intake import check, unwrap, with_parent
 from mlservice.model import Model
 from mlservice.params import why
 from mlservice.parent import start
-from mlservice.preparation import Preparation
+from mlservice.preparation import Preparation, Rows
 from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Description, FitWarning, SolverChoice, label_name
 from mlservice.scoring import estimator
 from mlservice.search import SearchDocument
 from mlservice.settings import Settings
-from mlservice.splits import Rows
 from workers.evaluation import Predictor, evaluate
 from workers.inference import infer
 from workers.progress import Tell, follow, nobody
@@ -134,7 +133,7 @@ def _choice(dataset: Dataset, solver: Solver) -> SolverChoice | None:
     return SolverChoice(asked="auto", picked=solver, reason=why(solver, dataset.params))
 
 
-def fit_rows(dataset: Dataset, rows: Rows) -> Predictor:
+def fit_rows(dataset: Dataset, rows: NDArray[np.intp]) -> Predictor:
     """Fit on some rows of a dataset, and return what predicts others of it."""
     taken = dataset.take(rows)
     fitted = Fitted(preparation=taken.preparation, estimator=fit(taken)[0])
