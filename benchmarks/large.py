@@ -3,7 +3,8 @@
 A CSV of 1,000,000 rows and 20 columns is trained on without a held-out part,
 from POST to ready; a script reads it with `pandas.read_csv` and fits it with
 the same solver. Both have one BLAS thread. The memory is that of the worker
-and of all its children, what they share counted once.
+and of all its children, what they share counted once; it is looked at in one more
+training, since looking takes a fifth of a core and holds the child up.
 """
 
 import http.client
@@ -126,7 +127,7 @@ def post(port: int, path: str) -> None:
 def main(rows: int, columns: int, solver: str, times: int) -> None:
     """Compare a training with a plain script."""
     table_bytes = 8 * rows * columns
-    plains, ours, peaks = [], [], []
+    plains, ours = [], []
     with tempfile.TemporaryDirectory() as folder, serving() as port:
         path = Path(folder) / "table.csv"
         write_table(path, rows, columns)
@@ -136,16 +137,20 @@ def main(rows: int, columns: int, solver: str, times: int) -> None:
         for _ in range(times):
             imports, read, fit = plain(path, solver)
             plains.append(read + fit)
-            with Memory(worker) as memory:
-                ours.append(train(port, body, solver))
-            peaks.append(memory.most_bytes / table_bytes)
+            ours.append(train(port, body, solver))
             click.echo(
                 f"plain: read {read:.2f} s, fit {fit:.2f} s (imports {imports:.2f} s); "
-                f"POST to ready: {ours[-1]:.2f} s; worker and children: "
-                f"{memory.most_bytes / 1e6:.0f} MB at most, {memory.idle_bytes / 1e6:.0f} MB idle"
+                f"POST to ready: {ours[-1]:.2f} s"
             )
-    ratio = statistics.median(ours) / statistics.median(plains)
-    click.echo(f"ratio {ratio:.2f}, peak {max(peaks):.1f} times the table")
+        with Memory(worker) as memory:
+            train(port, body, solver)
+    click.echo(
+        f"worker and children: {memory.most_bytes / 1e6:.0f} MB at most, "
+        f"{memory.idle_bytes / 1e6:.0f} MB idle"
+    )
+    ratio, least = statistics.median(ours) / statistics.median(plains), min(ours) / min(plains)
+    peak = memory.most_bytes / table_bytes
+    click.echo(f"ratio {ratio:.2f} (of the least {least:.2f}), peak {peak:.1f} times the table")
 
 
 if __name__ == "__main__":
