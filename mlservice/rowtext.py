@@ -1,11 +1,10 @@
 """A few rows as text: one read from a query, all answered in JSON, at the least cost.
 
 What is the same for every row of a model is written once. Both are measured:
-a row of iris is read in half the time that a regular expression and `float`
-take, and answered in half the time that it takes to encode a struct.
+a row of iris is read in half the time that names and `float` take,
+and answered in half the time that it takes to encode a struct.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
@@ -24,17 +23,22 @@ def query_reader(features: Sequence[str]) -> Callable[[str], list[float] | None]
     in another way, and numbers that are not JSON's or do not fit in float64.
     Such a query is read by name, which finds what is wrong.
     """
-    plain = [re.escape(quote(name, safe="")) for name in features]
-    in_order = re.compile("&".join(f"{name}=([0-9.eE-]+)" for name in plain)).fullmatch
+    # No regular expression: to compile one of 200 features takes 20 ms, of 30 more than to load.
+    beginnings = [quote(name, safe="") + "=" for name in features]
+    width = len(beginnings)
 
     def read(query: str) -> list[float] | None:
-        found = in_order(query)
-        if not found:
+        parts = query.split("&")
+        # What begins otherwise keeps its name, which is no number.
+        texts = ",".join(map(str.removeprefix, parts, beginnings))
+        # JSON allows spaces, and a plus in an exponent, which is a space in a query.
+        if "+" in texts or " " in texts or not texts.isprintable():
             return None
         try:
-            return _decode(f"[{','.join(found.groups())}]")
+            row = _decode(f"[{texts}]")
         except msgspec.DecodeError:
             return None
+        return row if len(row) == len(parts) == width else None
 
     return read
 

@@ -44,7 +44,8 @@ def test_a_plain_number_is_read(text: str) -> None:
     [
         *("", "a=1", "b=2&a=1", "a=1&b=2&c=3", "a=&b=1", "a=1,2&b=3", "a=1&b=2]", "a=01&b=1"),
         *("a=.5&b=1", "a=1e999&b=1", "a=1&b=-1e999", "a=1-2&b=3", "a=e&b=1", "a=%31&b=2"),
-        *("a=1 &b=2", "a=1\n&b=2"),
+        *("a=1 &b=2", "a=1\n&b=2", "a=1,2&b=", "a=&b=1,2", "a=1,2", "a=1&b=a=2", "a=1e+2&b=1"),
+        *("a=[1]&b=1", "a=null&b=1", "a=true&b=1", 'a="1"&b=1', "a=1&b=2&", "a=1\t&b=2"),
     ],
 )
 def test_all_else_is_left_to_be_read_by_name(query: str) -> None:

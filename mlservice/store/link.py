@@ -29,7 +29,7 @@ RETRY_AFTER_S = 2
 PROBE_S = 1.0
 # A step that finds itself done already says so; the others would answer as if
 # somebody else had been first.
-_REPEATABLE = {"create", "import", "claim", "renew", "overdue", "restore"}
+_REPEATABLE = {"create", "import", "claim", "renew", "overdue", "restore", "load"}
 
 
 def _sources() -> dict[str, str]:

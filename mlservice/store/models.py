@@ -270,16 +270,12 @@ class Models:
         BrokenModel
             If the stored bytes are not those that were written.
         """
-        await self._check_own(model_id)
+        check_id(model_id)
         # Without the description, which may have megabytes.
-        (state, digest), pieces = await self._link.read(
-            [
-                ("HMGET", keys.record(model_id), "state", "sha256"),
-                ("LRANGE", keys.artifact(model_id), 0, -1),
-            ]
-        )
-        if state is None:
+        found = await self._link.script("load", model_id, self.tenant)
+        if not found:
             raise not_found(model_id)
+        state, digest, pieces = found
         if state != b"ready":
             raise not_ready(state.decode())
         artifact = b"".join(pieces)
