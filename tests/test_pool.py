@@ -1,6 +1,7 @@
 """Children that fit: one each, limited, killed when they must go."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -170,6 +171,21 @@ async def test_a_fit_that_is_cancelled_leaves_no_process(pool: Pool) -> None:
 
     assert not child.is_running()
     assert time.monotonic() - begun < 1
+
+
+async def test_a_fit_that_is_cancelled_before_it_has_a_process_loses_none(pool: Pool) -> None:
+    """The child that was being forked is the next fit's."""
+    await pool.run(_pieces(make_request()))
+    fit = asyncio.create_task(pool.run(_pieces(make_request())))
+    await asyncio.sleep(0)
+    fit.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await fit
+
+    assert pool._spare
+    child = await pool._spare
+
+    assert child.is_waiting()
 
 
 async def test_fits_run_side_by_side(pool: Pool) -> None:

@@ -193,11 +193,26 @@ class Pool:
         spare, self._spare = self._spare, None
         if spare is not None:
             with contextlib.suppress(OSError):
-                child = await spare
+                child = await self._wait_for(spare)
                 if child.is_waiting():
                     return child
                 await child.end()
-        return await asyncio.to_thread(self._fork)
+        return await self._wait_for(self._start_spare())
+
+    async def _wait_for(self, forking: "asyncio.Task[_Child]") -> _Child:
+        """Return a child once it is forked; where nobody waits any more, it is the next spare."""
+        try:
+            return await asyncio.shield(forking)
+        except asyncio.CancelledError:
+            if self._spare is None:
+                self._spare = forking
+            else:
+                forking.add_done_callback(self._reap_forked)
+            raise
+
+    def _reap_forked(self, forking: "asyncio.Task[_Child]") -> None:
+        if not forking.cancelled() and not forking.exception():
+            self._reap(forking.result())
 
     def _fork(self) -> _Child:
         """Fork a child, also if the forkserver is killed meanwhile: the next try starts another."""
