@@ -15,7 +15,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 
 import msgpack
 import msgspec
@@ -41,9 +40,12 @@ def run(connection: socket.socket, settings: Settings) -> None:
     # Now, since a thread needs memory that a large body may leave none of.
     lifeline = threading.Thread(target=_end_with_parent, args=(connection, received), daemon=True)
     lifeline.start()
-    pieces: list[bytes | bytearray] = list(_receive(connection))
+    body = _receive(connection)
     received.set()
-    _send(connection, _train(pieces, settings, _Teller(connection)))
+    if body is None:
+        _send(connection, _out_of_memory(settings))
+    else:
+        _send(connection, _train(body, settings, _Teller(connection)))
 
 
 def rehearse(settings: Settings) -> None:
@@ -52,7 +54,7 @@ def rehearse(settings: Settings) -> None:
     A process that was forked copies about 1,600 pages of memory in its first fit, which
     takes 5 to 15 ms; scikit-learn inspects signatures, OpenMP starts.
     """
-    _train([msgspec.json.encode(_SMALL)], settings, nobody)
+    _train(bytearray(msgspec.json.encode(_SMALL)), settings, nobody)
 
 
 def _send(connection: socket.socket, value: dict[str, object]) -> None:
@@ -78,16 +80,14 @@ class _Teller:
             _send(self._connection, {"progress": progress})
 
 
-def _train(pieces: list[bytes | bytearray], settings: Settings, tell: Tell) -> dict[str, object]:
+def _train(body: bytearray, settings: Settings, tell: Tell) -> dict[str, object]:
     try:
         tell("reading")
-        # Joined here, since that too may need more memory than there is.
-        trained = train(_joined(pieces), settings, tell)
+        trained = train(body, settings, tell)
     except Problem as problem:
         return _failed(problem)
     except MemoryError:
-        most = f"{settings.training_memory_bytes} bytes (MLSERVICE_TRAINING_MEMORY_BYTES)"
-        return _failed(TrainingMemory(f"The training may take {most}, it needed more."))
+        return _out_of_memory(settings)
     except Exception as error:  # noqa: BLE001  # the top of a process
         # Its text could hold the client's data.
         name = type(error).__name__
@@ -100,13 +100,9 @@ def _train(pieces: list[bytes | bytearray], settings: Settings, tell: Tell) -> d
     }
 
 
-def _joined(pieces: list[bytes | bytearray]) -> bytearray:
-    """Return the body; each piece goes as it is taken over, so that it is held once."""
-    body = bytearray()
-    pieces.reverse()
-    while pieces:
-        body += pieces.pop()
-    return body
+def _out_of_memory(settings: Settings) -> dict[str, object]:
+    most = f"{settings.training_memory_bytes} bytes (MLSERVICE_TRAINING_MEMORY_BYTES)"
+    return _failed(TrainingMemory(f"The training may take {most}, it needed more."))
 
 
 def _failed(problem: Problem) -> dict[str, object]:
@@ -132,9 +128,18 @@ def _limit(settings: Settings) -> None:
         file.write("1000")
 
 
-def _receive(connection: socket.socket) -> Iterator[bytearray]:
+def _receive(connection: socket.socket) -> bytearray | None:
+    """Return the body, which is held once; None if it needs more memory than there is."""
+    body: bytearray | None = bytearray()
     while length := LENGTH.unpack(_exactly(connection, LENGTH.size))[0]:
-        yield _exactly(connection, length)
+        piece = _exactly(connection, length)
+        try:
+            if body is not None:
+                body += piece
+        except MemoryError:
+            # The parent sends the rest before it listens.
+            body = None
+    return body
 
 
 def _is_readable(connection: socket.socket) -> bool:
