@@ -20,7 +20,7 @@ from mlservice.profile import FeatureProfile, Profile
 from mlservice.schemas import Feature
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
-from tests.support import make_model
+from tests.support import Client, get, make_model, store_model
 
 SEEN = FeatureProfile(count=2, min=-3.0, max=3.0, mean=0.0, std=1.0, deciles=(0.0,) * 9)
 PROFILE = Profile(rows=2, classes=(1, 1), features=(SEEN, SEEN))
@@ -108,3 +108,18 @@ def test_model_with_a_preparation_takes_the_way_of_all_tables() -> None:
     assert predict_at_once("id", Scorer(model), b'{"a": [1]}') is None
     with pytest.raises(ClientProblem):
         at_length(Scorer(model), b'{"a": ["x"]}')
+
+
+async def test_numbers_outside_the_range_are_told_by_post_only(
+    client: Client, settings: Settings
+) -> None:
+    """A query has the same prediction for the same row, without a warning."""
+    model_id = await store_model(settings, MODEL)
+
+    queried = await get(client, f"/models/{model_id}?a=1&b=3.5")
+    posted = await client.post(f"/models/{model_id}/predictions", json={"a": [1], "b": [3.5]})
+
+    told = await posted.json()
+    assert "warnings" not in queried
+    assert [each["code"] for each in told["warnings"]] == ["outside-range"]
+    assert told["predictions"] == [queried["prediction"]]
