@@ -23,7 +23,7 @@ JSON = "application/json"
 
 
 @contextmanager
-def running(*command: str, core: int, **variables: str) -> Iterator[int]:
+def running(*command: str, core: int | str, **variables: str) -> Iterator[int]:
     """Run a program on one core; yield its process's id."""
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command], env=os.environ | variables, cwd=ROOT
