@@ -232,6 +232,27 @@ def test_decimals_are_what_float_gives(cells: list[str]) -> None:
     assert repr(read.tolist()) == repr([number(cell or "nan") for cell in cells])
 
 
+@pytest.mark.parametrize(
+    "odd", ["-0", "-0.0", "9007199254740993", "1" + "0" * 25, "-1e400", "1e-400", "+1", ".5", "007"]
+)
+def test_many_decimals_are_what_float_gives(odd: str) -> None:
+    """What the reader of many numbers at once does not know is read as elsewhere."""
+    cells = ["0.1", "-2.5e-7", "18446744073709551615", odd] * 2000
+
+    read = decimals.read_decimals(",".join(cells).encode(), len(cells))
+
+    assert read is not None
+    assert repr(read.tolist()) == repr([number(cell) for cell in cells])
+
+
+@pytest.mark.parametrize("wrong", ["1-2", "e5", "1.2.3", "-", "."])
+def test_many_decimals_are_refused_when_one_is_none(wrong: str) -> None:
+    """One cell that is no number makes the column no column of numbers."""
+    cells = ["0.1"] * 8000 + [wrong]
+
+    assert decimals.read_decimals(",".join(cells).encode(), len(cells)) is None
+
+
 def test_text_in_blocks_is_the_text() -> None:
     """Where a block ends makes no difference."""
     line = "0.125,some text,7\n"

@@ -49,8 +49,8 @@ def _values(text: bytes) -> NDArray[np.float64] | None:
             return _by_simdjson(text)
         numbers = _numbers.decode(b"[" + text + b"]")
         return np.fromiter(numbers, np.float64, len(numbers))
-    # The second is simdjson's, which knows no integers beyond 64 bits either.
-    except (msgspec.DecodeError, ValueError):
+    # The others are simdjson's, the last one for integers beyond 64 bits.
+    except (msgspec.DecodeError, ValueError, RuntimeError):
         return _read_others(text)
 
 
