@@ -26,14 +26,11 @@ PACKAGES = (mlservice, workers)
 MAIN_SETTINGS = (
     "host",
     "port",
-    "data_dir",
     "redis_url",
     "allow_anonymous",
-    "appendfsync",
     "worker_slots",
     "training_timeout_s",
     "training_memory_bytes",
-    "training_body_bytes",
 )
 LIMITS = (
     "training_body_bytes",
