@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -24,15 +25,20 @@ JSON = "application/json"
 
 @contextmanager
 def running(*command: str, core: int | str, **variables: str) -> Iterator[int]:
-    """Run a program on one core; yield its process's id."""
+    """Run a program on one core; yield its process's id. What it leaves behind is killed."""
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), *command], env=os.environ | variables, cwd=ROOT
+        ["taskset", "-c", str(core), *command],
+        env=os.environ | variables,
+        cwd=ROOT,
+        start_new_session=True,
     )
     try:
         yield process.pid
     finally:
         process.terminate()
         process.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:
