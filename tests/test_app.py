@@ -1,5 +1,6 @@
 """What the process that serves sets for itself."""
 
+import gc
 import sys
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ def _as_before() -> Iterator[None]:
     with threadpool_limits(2):
         yield
     sys.setswitchinterval(interval)
+    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("_as_before")
@@ -26,3 +28,11 @@ def test_tables_leave_the_processor_to_others() -> None:
     threads = {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
     assert threads == {1}
     assert sys.getswitchinterval() == pytest.approx(0.0005)
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_what_was_imported_is_not_looked_through_for_garbage() -> None:
+    """A full collection of garbage stops every thread, so that it looks at little."""
+    share_processor()
+
+    assert len(gc.get_objects()) < 1_000 < gc.get_freeze_count()
