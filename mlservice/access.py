@@ -87,7 +87,7 @@ def admission(identify: Identify, limits: "Limits", tenants: Tenants) -> Middlew
             raise
         finally:
             watch.stop()
-        if not response.prepared:
+        if told and not response.prepared:
             response.headers.update(told)
         return response
 

@@ -24,11 +24,11 @@ from mlservice.errors import (
     Problem,
     RequestTooSlow,
 )
+from mlservice.reply import REQUEST_ID, Reply
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
-REQUEST_ID = "X-Request-ID"
 
 _sent_id = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 _prefix = secrets.token_hex(6)
@@ -74,7 +74,10 @@ def answering(handle: Handle, gate: Gate) -> Handle:
             response = _answer_to(error, request, identity)
         finally:
             gate.leave()
-        response.headers[REQUEST_ID] = identity
+        if isinstance(response, Reply):
+            response.identify(identity)
+        else:
+            response.headers[REQUEST_ID] = identity
         gate.tell(request, response, perf_counter() - begun)
         return response
 

@@ -1,20 +1,54 @@
-"""An answer in JSON whose head goes out in one go.
+"""An answer in JSON that goes out in one go.
 
 aiohttp prepares any answer in nine calls, which cost a third of a request that
 predicts one row. An answer that is small, whole, and on a connection that stays
-open needs one of them. All other cases are left to aiohttp. Signals of
-`on_response_prepare` do not see these answers: headers that all answers have
-are added by `answering`.
+open needs one of them; one whose head is that of others needs not even headers:
+they are made when somebody looks at them. All other cases are left to aiohttp.
+Signals of `on_response_prepare` do not see these answers: headers that all
+answers have are added by `answering`.
 """
 
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import cached_property
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict, istr
 
 JSON_TYPE = "application/json"
+REQUEST_ID: str = istr("X-Request-ID")
+
+
+class Head:
+    """What stands above the length of many answers, written once a second.
+
+    Parameters
+    ----------
+    headers : mapping of str to str
+        Constants, since nobody looks for line ends in them: what an answer in JSON
+        has beside Content-Length, Date and X-Request-ID.
+    """
+
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        self.headers = {hdrs.CONTENT_TYPE: JSON_TYPE, "X-Content-Type-Options": "nosniff"}
+        self.headers |= headers or {}
+        self._lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        self._second = 0
+        self._written = b""
+
+    def written(self) -> bytes:
+        """Return the head of a 200 as it is now, up to the length that follows."""
+        second = int(time.time())
+        if second != self._second:
+            date = formatdate(second, usegmt=True)
+            text = f"HTTP/1.1 200 OK\r\n{self._lines}Date: {date}\r\nContent-Length: "
+            self._second, self._written = second, text.encode()
+        return self._written
+
+
+_PLAIN = Head()
 
 
 class Reply(web.Response):
@@ -27,64 +61,70 @@ class Reply(web.Response):
     status : int
         One that has a body.
     headers : mapping of str to str
-        Those beside Content-Type, Content-Length, Date and X-Content-Type-Options.
+        Those beside what `head` has.
+    head : Head
+        What it has in common with other answers.
     """
 
-    _direct: AbstractStreamWriter | None = None
+    # What aiohttp's constructor sets, which runs when somebody looks at the headers.
+    _status = 200
+    _reason = "OK"
+    _identity = ""
 
     def __init__(
-        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        head: Head = _PLAIN,
     ) -> None:
-        self._whole = body
-        own: dict[str, str] = {
-            hdrs.CONTENT_TYPE: JSON_TYPE,
-            hdrs.CONTENT_LENGTH: str(len(body)),
-            hdrs.DATE: _clock.date(),
-            "X-Content-Type-Options": "nosniff",
+        self._body: bytes = body
+        self._head = head
+        if headers or status != 200:
+            self._status = status
+            self._headers.update(headers or {})
+
+    @cached_property
+    def _headers(self) -> CIMultiDict[str]:  # type: ignore[override]  # aiohttp has a variable
+        made = self._head.headers | {
+            hdrs.CONTENT_LENGTH: str(len(self._body)),
+            hdrs.DATE: formatdate(usegmt=True),
         }
-        if headers:
-            own.update(headers)
-        super().__init__(body=body, status=status, headers=own)
+        if self._identity:
+            made[REQUEST_ID] = self._identity
+        super().__init__(body=self._body, status=self._status, headers=made)
+        found: CIMultiDict[str] = self.__dict__["_headers"]
+        return found
+
+    def identify(self, identity: str) -> None:
+        """Tell the request's id, which consists of what may stand in a header."""
+        self._identity = identity
+        if "_headers" in self.__dict__:
+            self._headers[REQUEST_ID] = identity
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write the head, which goes out with the body."""
+        """Send head and body."""
         if not self._is_plain(request):
             return await super().prepare(request)
+        writer, body = request.writer, self._body
         self._keep_alive = True
-        writer = self._direct = request.writer
-        await writer.write_headers(f"HTTP/1.1 {self.status} {self.reason}", self.headers)
+        if self._identity and "_headers" not in self.__dict__:
+            named = self._head.written(), len(body), self._identity.encode(), body
+            await writer.write_eof(b"%b%d\r\nX-Request-ID: %b\r\n\r\n%b" % named)
+        else:
+            await writer.write_headers(f"HTTP/1.1 {self.status} {self.reason}", self._headers)
+            await writer.write_eof(body)
+        self._eof_sent = True
         return writer
 
     def _is_plain(self, request: web.BaseRequest) -> bool:
         return (
-            request.keep_alive
+            # Else it was prepared, or somebody wants the connection to be closed.
+            self._keep_alive is None
+            and request.keep_alive
             and request.version == HttpVersion11
             and request.method != "HEAD"
             and not self.compression
-            # Somebody wants the connection to be closed.
-            and self._keep_alive is None
+            and not self._cookies
         )
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Send head and body."""
-        if self._direct:
-            await self._direct.write_eof(self._whole)
-        else:
-            await super().write_eof(data)
-
-
-class _Clock:
-    """The time as headers write it, made once a second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._date = ""
-
-    def date(self) -> str:
-        second = int(time.time())
-        if second != self._second:
-            self._second, self._date = second, formatdate(second, usegmt=True)
-        return self._date
-
-
-_clock = _Clock()

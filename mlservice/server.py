@@ -15,10 +15,11 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
-from mlservice.answering import REQUEST_ID, Handle, answering, new_id, render
+from mlservice.answering import Handle, answering, new_id, render
 from mlservice.browsers import BROWSERS
 from mlservice.counts import COUNTS
 from mlservice.errors import InternalError, MalformedRequest, Overloaded, Problem
+from mlservice.reply import REQUEST_ID
 from mlservice.settings import Settings
 from mlservice.slowness import SlowReaders
 from mlservice.wire import SETTINGS, wrong_coding

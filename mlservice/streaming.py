@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from aiohttp import web
 
 from mlservice import logs
-from mlservice.answering import REQUEST_ID
 from mlservice.errors import MalformedRequest, NotAcceptable
 from mlservice.intake import CSV, NDJSON, delimiter_of
 from mlservice.predicting.answer import Form, form_of
@@ -21,6 +20,7 @@ from mlservice.predicting.options import read_options
 from mlservice.predicting.question import own
 from mlservice.predicting.rows import CsvReader, NdjsonReader, RowReader
 from mlservice.predicting.stream import Transformer
+from mlservice.reply import REQUEST_ID
 from mlservice.scoring import Scorer
 from mlservice.wire import SETTINGS
 

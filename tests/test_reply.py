@@ -3,11 +3,12 @@
 import asyncio
 import time
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from mlservice.reply import Reply
+from mlservice.reply import Head, Reply
 from tests.support import Client, Server
 
 BODY = b'{"a": 1}\n'
@@ -23,39 +24,60 @@ async def ask(client: Client, request: str) -> tuple[list[str], bytes]:
     return head.decode().split("\r\n"), body
 
 
+MORE: dict[str, Any] = {"status": 201, "headers": {"X-More": "1"}}
+KEPT = "HTTP/1.1\nHost: localhost"
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize(
-    "version",
-    ["HTTP/1.1\nHost: localhost\nConnection: close", "HTTP/1.0", "HTTP/1.1\nHost: localhost"],
-)
+@pytest.mark.parametrize("version", [f"{KEPT}\nConnection: close", "HTTP/1.0", KEPT])
+@pytest.mark.parametrize("options", [{}, MORE])
 async def test_a_reply_is_what_aiohttp_would_have_sent(
-    app: web.Application, aiohttp_client: object, method: str, version: str
+    app: web.Application, aiohttp_client: object, method: str, version: str, options: dict[str, Any]
 ) -> None:
     """Status, headers and body are those of a plain `web.Response`, on every kind of connection."""
 
     async def reply(_: web.Request) -> web.Response:
-        return Reply(BODY, status=201, headers={"X-More": "1"})
+        return Reply(BODY, **options)
 
     async def plain(_: web.Request) -> web.Response:
-        return web.Response(
-            body=BODY, status=201, headers={"X-More": "1"}, content_type="application/json"
-        )
+        return web.Response(body=BODY, content_type="application/json", **options)
 
     app.router.add_get("/reply", reply)
     app.router.add_get("/plain", plain)
     client: Client = await aiohttp_client(Server(app))  # type: ignore[operator]  # a fixture
-    # The second request of a connection that stays open closes it.
-    close = "" if "Host: localhost" not in version or "close" in version else "Connection: close"
-    extra = f"\n{close}" if close else ""
+    # A connection that stays open is closed by a second request.
+    end = f"\n\nGET /health/live {KEPT}\nConnection: close" if version == KEPT else ""
 
     replied, plainly = [
-        await ask(client, f"{method} {path} {version}\nX-Request-ID: same{extra}")
+        await ask(client, f"{method} {path} {version}\nX-Request-ID: same{end}")
         for path in ("/reply", "/plain")
     ]
 
-    assert replied[1] == plainly[1] == (BODY if method == "GET" else b"")
+    assert replied[1].startswith(BODY if method == "GET" else b"HTTP/1.1" if end else b"")
+    assert len(replied[1]) == len(plainly[1])
     assert replied[0][0] == plainly[0][0]
     assert without_date(replied[0]) == without_date(plainly[0])
+
+
+async def test_headers_of_a_reply_may_be_looked_at_and_changed(
+    app: web.Application, aiohttp_client: object
+) -> None:
+    """Headers are made for who looks at them, and what is added is sent."""
+
+    async def reply(_: web.Request) -> web.Response:
+        response = Reply(BODY, head=Head({"Cache-Control": "private"}))
+        response.headers["X-Length"] = response.headers["Content-Length"]
+        return response
+
+    app.router.add_get("/reply", reply)
+    client: Client = await aiohttp_client(Server(app))  # type: ignore[operator]  # a fixture
+
+    response = await client.get("/reply", headers={"X-Request-ID": "mine"})
+
+    assert response.headers["X-Length"] == f"{len(BODY)}"
+    assert response.headers["Cache-Control"] == "private"
+    assert response.headers["X-Request-ID"] == "mine"
+    assert await response.read() == BODY
 
 
 def without_date(lines: list[str]) -> list[str]:

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from mlservice import logs
-from mlservice.answering import REQUEST_ID
 from mlservice.errors import ModelNotFound, StoreUnavailable
+from mlservice.reply import REQUEST_ID
 from mlservice.store import Event, Record
 from mlservice.store.changes import READ_AGAIN_S, pause
 from mlservice.wire import CHANGES, caller, named_model

@@ -12,7 +12,7 @@ from aiohttp import web
 from mlservice.cache import CACHE
 from mlservice.errors import ClientProblem, Fault, InvalidRow
 from mlservice.query import read_query
-from mlservice.reply import Reply
+from mlservice.reply import Head, Reply
 from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Prediction, RowWarning
 from mlservice.scoring import Scorer
@@ -24,7 +24,8 @@ _INFINITY = math.inf
 
 
 # A stored model never changes; an alias may point at another one soon.
-_BY_ID = {"Cache-Control": "private, max-age=3600"}
+_BY_ID = Head({"Cache-Control": "private, max-age=3600"})
+_BY_ALIAS = Head()
 
 
 def predict_at_once(request: web.Request, query: str) -> web.Response | None:
@@ -36,7 +37,7 @@ def predict_at_once(request: web.Request, query: str) -> web.Response | None:
         return _predict(name, query, scorer, _BY_ID)
     model_id = tenant.aliases.known(name)
     if model_id and (scorer := cache.peek(model_id, tenant.models)):
-        return _predict(model_id, query, scorer)
+        return _predict(model_id, query, scorer, _BY_ALIAS)
     return None
 
 
@@ -44,13 +45,11 @@ async def predict_row(request: web.Request) -> web.Response:
     """Predict the class of one row, its features given by name in the query."""
     model_id = await named_model(request)
     scorer = await request.app[CACHE].get(model_id, caller(request).models)
-    headers = _BY_ID if model_id == request.match_info["id"] else None
-    return _predict(model_id, request.rel_url.raw_query_string, scorer, headers)
+    head = _BY_ID if model_id == request.match_info["id"] else _BY_ALIAS
+    return _predict(model_id, request.rel_url.raw_query_string, scorer, head)
 
 
-def _predict(
-    model_id: str, query: str, scorer: Scorer, headers: dict[str, str] | None = None
-) -> web.Response:
+def _predict(model_id: str, query: str, scorer: Scorer, head: Head) -> web.Response:
     begun = perf_counter()
     try:
         row = read_row(query, scorer)
@@ -65,7 +64,7 @@ def _predict(
     if scorer.counts.watch:
         scorer.counts.watch.see(row)
     scorer.counts.add_row(best, perf_counter() - begun)
-    return Reply(answer, headers=headers)
+    return Reply(answer, head=head)
 
 
 def _warn(
