@@ -31,6 +31,7 @@ from mlservice.search import SearchDocument
 from mlservice.settings import Settings
 from workers.evaluation import Predictor, evaluate
 from workers.inference import infer
+from workers.lean import numpy_only
 from workers.progress import Tell, follow, nobody
 from workers.search import choose
 from workers.solvers import fit_automatically
@@ -177,7 +178,7 @@ def fit(dataset: Dataset, tell: Tell = nobody) -> tuple[LogisticRegression, list
         unfitted.coef_, unfitted.intercept_ = start(dataset.parent, dataset.preparation)
     follow(unfitted, tell, dataset.X.size * len(dataset.classes), partial(_loss, dataset))
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with numpy_only(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fitted = unfitted.fit(dataset.X, dataset.y, sample_weight=dataset.sample_weight)
     except (ValueError, np.linalg.LinAlgError) as error:
