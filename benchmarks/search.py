@@ -45,6 +45,7 @@ async def seconds(pool: Pool, whole: bytes) -> tuple[float, int | None]:
     begun = time.perf_counter()
     answer = await pool.run(pieces())
     taken = time.perf_counter() - begun
+    pool.restock()
     return taken, json.loads(answer["description"])["search"]["best_index"]
 
 

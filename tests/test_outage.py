@@ -13,6 +13,7 @@ from redis import Redis
 
 from mlservice.app import create_app
 from mlservice.settings import Settings
+from mlservice.store import PIECE_BYTES
 from mlservice.wire import CHANGES
 from tests.conftest import Spawn
 from tests.proxy import Proxy, sha1_of
@@ -178,9 +179,10 @@ async def test_a_piece_of_a_body_is_never_appended_twice(
     client: Client, proxy: Proxy, redis: "Redis"
 ) -> None:
     """A lost answer to an append ends the upload; nothing is queued with a body doubled."""
-    proxy.cut_after(b"RPUSH")
+    proxy.cut_after(b"PEXPIRE\r\n$45\r\nmls:data:")
+    body = msgspec.json.encode(make_request()) + b" " * PIECE_BYTES
 
-    async with client.post("/models", json=make_request()) as response:
+    async with client.post("/models", data=io.BytesIO(body), headers=JSON) as response:
         assert response.status == 503
 
     assert redis.zcard("arq:queue") == 0

@@ -17,6 +17,7 @@ from mlservice.errors import TrainerKilled, TrainingTimeout
 from mlservice.model import decode
 from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
+from workers.child import rehearse
 from workers.pool import Pool, _receive
 
 
@@ -58,6 +59,7 @@ async def test_each_fit_has_a_process_of_its_own(pool: Pool) -> None:
 
     await pool.run(_pieces(make_request()))
     await pool.run(_pieces(make_request()))
+    pool.restock()
 
     async def are_gone() -> bool:
         return not first & {child.pid for child in fit_processes()}
@@ -69,6 +71,33 @@ async def test_a_spare_is_forked_ahead(pool: Pool) -> None:
     """There is a child that waits before there is a fit."""
     assert len(fit_processes()) >= 1
     assert await pool.run(_pieces(make_request()))
+
+
+async def test_the_next_spare_is_forked_once_the_answer_is_used(pool: Pool) -> None:
+    """A fork takes as long as storing a model, which it must not slow down."""
+    first = {child.pid for child in fit_processes()}
+    await pool.run(_pieces(make_request()))
+    assert {child.pid for child in fit_processes()} <= first
+
+    pool.restock()
+
+    async def is_there() -> bool:
+        return bool({child.pid for child in fit_processes()} - first)
+
+    await until(is_there, within_s=5)
+
+
+def test_a_rehearsal_ends_when_the_work_comes() -> None:
+    """A fit does not wait for more of it than the phase that it comes in."""
+    asked = []
+
+    def until() -> bool:
+        asked.append(True)
+        return len(asked) == 2
+
+    rehearse(Settings(), until)
+
+    assert len(asked) == 2
 
 
 async def test_children_are_forked_from_a_process_that_has_rehearsed(pool: Pool) -> None:

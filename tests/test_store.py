@@ -21,7 +21,7 @@ from mlservice.errors import (
 from mlservice.model import encode
 from mlservice.schemas import Description
 from mlservice.settings import Settings
-from mlservice.store import Link, Models, Trainings, open_redis
+from mlservice.store import PIECE_BYTES, Link, Models, Trainings, open_redis
 from tests.support import make_model, until
 
 DESCRIPTION = msgspec.json.encode(Description())
@@ -134,6 +134,45 @@ async def test_a_model_is_committed_in_one_step(store: Store, redis: "Redis") ->
         "mls:sequence",
         "mls:pace",
     }
+
+
+@pytest.mark.parametrize("size", [1, PIECE_BYTES, 2 * PIECE_BYTES + 1])
+async def test_a_model_of_many_pieces_is_committed_whole(store: Store, size: int) -> None:
+    """The pieces that were staged and the one that comes with the commit are its artifact."""
+    model_id = await store.create()
+    await store.trainings.claim(model_id, 1, "a")
+    artifact = bytes(i % 251 for i in range(size))
+
+    assert await store.trainings.finish(model_id, 1, artifact, DESCRIPTION) == "ok"
+
+    assert await store.models.load(model_id) == artifact
+
+
+async def test_a_commit_tells_what_is_not_told_yet(store: Store, redis: "Redis") -> None:
+    """Steps that come with the end are events before it."""
+    model_id = await store.create()
+    await store.trainings.claim(model_id, 1, "a")
+    await store.trainings.progress(model_id, 1, [{"phase": "reading"}, {"phase": "fitting"}])
+
+    await store.trainings.finish(
+        model_id, 1, ARTIFACT, DESCRIPTION, progress=[{"phase": "evaluating"}]
+    )
+
+    told = [
+        msgspec.json.decode(event[b"data"]) for _, event in redis.xrange(f"mls:events:{model_id}")
+    ]
+    assert [each.get("state") or each["phase"] for each in told] == [
+        "queued", "training", "reading", "fitting", "evaluating", "ready",
+    ]  # fmt: skip
+
+
+async def test_a_body_may_come_with_its_training(store: Store, redis: "Redis") -> None:
+    """A small body needs no step of its own, and a repeated step does not repeat it."""
+    for _ in range(2):
+        await store.models.create("x", name=None, description=DESCRIPTION, piece=b"body")
+
+    assert redis.lrange("mls:data:x", 0, -1) == [b"body"]
+    assert redis.hget("mls:model:x", "bytes") == b"4"
 
 
 async def test_a_worker_that_wakes_up_late_changes_nothing(store: Store, redis: "Redis") -> None:

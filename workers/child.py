@@ -7,6 +7,7 @@ away, so does the child.
 """
 
 import contextlib
+import functools
 import os
 import resource
 import select
@@ -15,6 +16,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 
 import msgpack
 import msgspec
@@ -22,7 +24,7 @@ import msgspec
 from mlservice.errors import InternalError, Problem, TrainingMemory
 from mlservice.model import encode
 from mlservice.settings import Settings
-from workers.progress import TELL_EVERY_S, Tell, nobody
+from workers.progress import TELL_EVERY_S, Tell
 from workers.training import train
 
 LENGTH = struct.Struct(">I")
@@ -34,8 +36,7 @@ _SMALL = {"data": {"x": list(range(24)), "y": ["a", "b", "c"] * 8}, "target": "y
 def run(connection: socket.socket, settings: Settings) -> None:
     """Fit one training and answer; the process ends with this call."""
     _limit(settings)
-    if not _is_readable(connection):
-        rehearse(settings)
+    rehearse(settings, until=functools.partial(_is_readable, connection))
     received = threading.Event()
     # Now, since a thread needs memory that a large body may leave none of.
     lifeline = threading.Thread(target=_end_with_parent, args=(connection, received), daemon=True)
@@ -48,13 +49,28 @@ def run(connection: socket.socket, settings: Settings) -> None:
         _send(connection, _train(body, settings, _Teller(connection)))
 
 
-def rehearse(settings: Settings) -> None:
+def rehearse(settings: Settings, until: Callable[[], bool] = lambda: False) -> None:
     """Train a small table, for what a process does once only.
 
     A process that was forked copies about 1,600 pages of memory in its first fit, which
     takes 5 to 15 ms; scikit-learn inspects signatures, OpenMP starts.
+
+    Parameters
+    ----------
+    until : callable
+        Tells whether the work that is rehearsed for has come: it is not kept waiting.
     """
-    _train(bytearray(msgspec.json.encode(_SMALL)), settings, nobody)
+
+    def tell(phase: str, **done: float) -> None:  # noqa: ARG001  # a Tell
+        if until():
+            raise _CalledAway
+
+    with contextlib.suppress(_CalledAway):
+        _train(bytearray(msgspec.json.encode(_SMALL)), settings, tell)
+
+
+class _CalledAway(BaseException):
+    """There is work."""
 
 
 def _send(connection: socket.socket, value: dict[str, object]) -> None:

@@ -123,6 +123,7 @@ class Pool:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["workers.pool", "workers.template"])
         self._spare: asyncio.Task[_Child] | None = None
+        self._answered: list[_Child] = []
         self._ending: set[asyncio.Task[int | None]] = set()
 
     async def start(self) -> None:
@@ -133,6 +134,7 @@ class Pool:
 
     async def close(self) -> None:
         """End the spare; fits under way are ended by whoever runs them."""
+        self._reap_answered()
         if self._spare:
             with contextlib.suppress(OSError):
                 self._reap(await self._spare)
@@ -140,7 +142,7 @@ class Pool:
         await asyncio.gather(*self._ending)
 
     async def run(self, pieces: AsyncIterator[bytes], report: Report = _ignore) -> dict[str, Any]:
-        """Fit one training in a child.
+        """Fit one training in a child; `restock` is due once its answer is used.
 
         Parameters
         ----------
@@ -173,11 +175,17 @@ class Pool:
         except BaseException:
             await child.end()
             raise
-        finally:
-            # Now, not when the last spare was taken: a fork would slow its fit down.
-            self._spare = self._spare or self._start_spare()
-        self._reap(child)
+        self._answered.append(child)
         return answer
+
+    def restock(self) -> None:
+        """End what has answered, and fork the next spare: when nobody waits for the answer."""
+        self._reap_answered()
+        self._spare = self._spare or self._start_spare()
+
+    def _reap_answered(self) -> None:
+        while self._answered:
+            self._reap(self._answered.pop())
 
     def _start_spare(self) -> "asyncio.Task[_Child]":
         return asyncio.create_task(asyncio.to_thread(self._fork))

@@ -7,13 +7,14 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from mlservice.errors import DataLost, InternalError, Problem, StoreFull, StoreUnavailable
 from mlservice.settings import Settings
 from mlservice.store import Trainings
 from workers.pool import Pool
+from workers.telling import Progress, Telling
 
 T = TypeVar("T")
 
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 # A store without memory is waited for like one that is away.
 _WITHOUT_STORE = (StoreUnavailable, StoreFull)
 _RETRY_S = 0.2
-_MOST_UNTOLD = 100
-_TELL_PATIENCE_S = 0.1
 _STOP_PATIENCE_S = 2.0
 
 
@@ -54,6 +53,9 @@ class Trainer:
             await self._run(model_id, attempt)
         except _WITHOUT_STORE:
             logger.warning("model %s is left to its lease: the store is away, or full", model_id)
+        finally:
+            # Not before: to fork a process and to end one takes as long as to store a model.
+            self._pool.restock()
 
     async def _run(self, model_id: str, attempt: int) -> None:
         claimant = f"{self._worker}:{secrets.token_hex(8)}"
@@ -68,8 +70,10 @@ class Trainer:
 
     async def _attempt(self, model_id: str, attempt: int) -> None:
         begun = time.monotonic()
+        tell = functools.partial(self._trainings.progress, model_id, attempt)
+        telling = Telling(tell)
         try:
-            answer = await self._fit(model_id, attempt)
+            answer = await self._fit(model_id, attempt, telling)
         except asyncio.CancelledError:
             # The worker stops: another one may take the training at once.
             with contextlib.suppress(*_WITHOUT_STORE):
@@ -87,42 +91,32 @@ class Trainer:
         if answer is None:
             logger.info("attempt %d of model %s was taken away", attempt, model_id)
             return
-        outcome = await self._insist(lambda: self._store(model_id, attempt, answer))
+        untold = telling.untold
+        outcome = await self._insist(lambda: self._store(model_id, attempt, answer, untold))
         logger.info("model %s: %s in %.3f s", model_id, outcome, time.monotonic() - begun)
 
-    async def _fit(self, model_id: str, attempt: int) -> dict[str, Any] | None:
+    async def _fit(self, model_id: str, attempt: int, telling: Telling) -> dict[str, Any] | None:
         """Return the fit's answer, or None when the attempt is no longer ours."""
-        untold: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST_UNTOLD)
-        telling = asyncio.create_task(self._tell(model_id, attempt, untold))
-        fit = asyncio.create_task(self._pool.run(self._data(model_id), _into(untold)))
+        fit = asyncio.create_task(self._pool.run(self._data(model_id), telling.report))
         try:
             while not (await asyncio.wait([fit], timeout=self._settings.renew_s))[0]:
                 if not await self._is_ours(model_id, attempt):
                     return None
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(untold.join(), _TELL_PATIENCE_S)
             return fit.result()
         finally:
             fit.cancel()
-            telling.cancel()
-            await asyncio.wait([fit, telling])
+            await asyncio.wait([fit])
+            await telling.end()
 
     async def _data(self, model_id: str) -> AsyncIterator[bytes]:
         """Yield the training's body, each piece asked for again while the store is away."""
         for index in itertools.count():
             ask = functools.partial(self._trainings.piece, model_id, index)
-            if (piece := await self._insist(ask)) is None:
+            piece, count = await self._insist(ask)
+            if piece is not None:
+                yield piece
+            if index + 1 >= count:
                 return
-            yield piece
-
-    async def _tell(
-        self, model_id: str, attempt: int, untold: asyncio.Queue[dict[str, Any]]
-    ) -> None:
-        while True:
-            progress = await untold.get()
-            with contextlib.suppress(*_WITHOUT_STORE):
-                await self._trainings.progress(model_id, attempt, progress)
-            untold.task_done()
 
     async def _is_ours(self, model_id: str, attempt: int) -> bool:
         try:
@@ -131,12 +125,16 @@ class Trainer:
             # Go on: the commit is refused if the lease was lost meanwhile.
             return True
 
-    async def _store(self, model_id: str, attempt: int, answer: dict[str, Any]) -> str:
+    async def _store(
+        self, model_id: str, attempt: int, answer: dict[str, Any], untold: Sequence[Progress]
+    ) -> str:
         if "problem" in answer:
             slug = str(answer["problem"]["type"])
-            stored = await self._trainings.fail(model_id, attempt, answer["problem"])
+            stored = await self._trainings.fail(
+                model_id, attempt, answer["problem"], progress=untold
+            )
             return f"failed, {slug}" if stored == "ok" else stored
-        stored = await self._trainings.finish(model_id, attempt, **answer)
+        stored = await self._trainings.finish(model_id, attempt, **answer, progress=untold)
         return "ready" if stored == "ok" else stored
 
     async def _insist(self, step: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
@@ -149,16 +147,6 @@ class Trainer:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(_RETRY_S)
-
-
-def _into(untold: asyncio.Queue[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
-    """Return what puts progress into a queue, and leaves it out where the queue is full."""
-
-    def report(progress: dict[str, Any]) -> None:
-        with contextlib.suppress(asyncio.QueueFull):
-            untold.put_nowait(progress)
-
-    return report
 
 
 async def train(ctx: dict[Any, Any], model_id: str, attempt: int) -> None:

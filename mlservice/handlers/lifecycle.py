@@ -26,7 +26,7 @@ from mlservice.parent import MEMBER, Parent, open_parent, unusable
 from mlservice.points import count_fits
 from mlservice.query import read_query
 from mlservice.schemas import Description, DryRun, TrainingRequest
-from mlservice.store import PIECE_BYTES, Record
+from mlservice.store import PIECE_BYTES, Models, Record
 from mlservice.validators import has_already, validating
 from mlservice.wire import (
     CHANGES,
@@ -62,20 +62,29 @@ async def train(request: web.Request) -> web.Response:
         return _tell(sent, name, description)
     # A larger body is checked by its worker: parsing it here would stall other requests.
     once.add(sent.body)
-    head = sent.header() + sent.body
-    for begin in range(0, len(head), PIECE_BYTES):
-        await models.append(model_id, head[begin : begin + PIECE_BYTES])
+    rest = await _append(models, model_id, sent.header() + sent.body)
     async for piece in pieces:
         once.add(piece)
-        await models.append(model_id, piece)
+        if rest:
+            await models.append(model_id, rest)
+        rest = await _append(models, model_id, piece)
     record = await models.create(
         model_id,
         name=name,
         description=msgspec.json.encode(description),
+        piece=rest,
         once=once,
     )
     replayed = {} if record.id == model_id else {"Idempotency-Replayed": "true"}
     return await _created(request, record, replayed)
+
+
+async def _append(models: Models, model_id: str, body: bytes) -> bytes:
+    """Put whole pieces into the store, and return what is left."""
+    whole = len(body) - len(body) % PIECE_BYTES
+    for begin in range(0, whole, PIECE_BYTES):
+        await models.append(model_id, body[begin : begin + PIECE_BYTES])
+    return body[whole:]
 
 
 async def _with_parent(

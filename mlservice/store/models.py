@@ -58,9 +58,10 @@ class Models:
         *,
         name: str | None,
         description: bytes,
+        piece: bytes = b"",
         once: Once = NEVER,
     ) -> Record:
-        """Queue a training whose body was appended before.
+        """Queue a training, most of whose body was appended before.
 
         Parameters
         ----------
@@ -70,6 +71,8 @@ class Models:
             Its name for people.
         description : bytes
             JSON object of what is known of it already.
+        piece : bytes
+            What was not appended of its body: less than 1 MiB, and its end.
         once : Once
             Key and digest of a request that may be repeated.
 
@@ -85,17 +88,21 @@ class Models:
             If the key was sent with another body.
         TooManyTrainings, QueueFull, TooManyModels
             If a limit is reached, the tenant's or that of all.
+        StoreFull
+            If the store has no room for the piece.
         StoreUnavailable
             If the store does not answer; the training may then exist.
         """
         limits = self._settings
+        if piece:
+            await self._link.fullness.check(limits.store_share)
         entry = self._entry(model_id, 1)
         answer, told = await self._link.script(
             "create", model_id, self.tenant, name or "", description, limits.training_attempts,
             limits.queue_name, entry.id, entry.payload, _ms(limits.queue_timeout_s),
             limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
             once.key, once.fingerprint, KEPT_MS,
-            limits.open_bytes, limits.open_bytes_per_tenant,
+            limits.open_bytes, limits.open_bytes_per_tenant, piece,
         )  # fmt: skip
         if answer != b"ok":
             return await self._earlier(answer.decode(), told)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -17,11 +18,13 @@ from mlservice.settings import Settings
 from mlservice.store import keys
 from mlservice.store.entries import EntryBuilder
 from mlservice.store.link import Link
-from mlservice.store.pieces import stage
+from mlservice.store.pieces import stage_all_but_last
 
 logger = logging.getLogger(__name__)
 
 LOCK_GRACE_MS = 5_000
+
+Progress = Mapping[str, object]
 
 
 class Trainings:
@@ -55,17 +58,25 @@ class Trainings:
             await self._link.script("renew", model_id, attempt, _ms(self._settings.lease_s))
         )
 
-    async def progress(self, model_id: str, attempt: int, progress: dict[str, object]) -> None:
+    async def progress(self, model_id: str, attempt: int, steps: Sequence[Progress]) -> None:
         """Note how far the attempt's fit is; what comes too late is left out."""
-        await self._link.script("progress", model_id, attempt, msgspec.json.encode(progress))
+        await self._link.script("progress", model_id, attempt, *map(msgspec.json.encode, steps))
 
-    async def piece(self, model_id: str, index: int) -> bytes | None:
-        """Return a piece of at most 1 MiB of the training's body, or None after the last."""
-        piece: bytes | None = await self._link.call("LINDEX", keys.data(model_id), index)
-        return piece
+    async def piece(self, model_id: str, index: int) -> tuple[bytes | None, int]:
+        """Return a piece of at most 1 MiB of the training's body, and how many there are."""
+        key = keys.data(model_id)
+        piece, count = await self._link.read([("LINDEX", key, index), ("LLEN", key)])
+        return piece, count
 
     async def finish(
-        self, model_id: str, attempt: int, artifact: bytes, description: bytes, name: str = ""
+        self,
+        model_id: str,
+        attempt: int,
+        artifact: bytes,
+        description: bytes,
+        name: str = "",
+        *,
+        progress: Sequence[Progress] = (),
     ) -> str:
         """Commit a model in one step; return `ok`, `stale` or `no-artifact`.
 
@@ -77,19 +88,28 @@ class Trainings:
             JSON object for the model's document.
         name : str
             The model's name for people, or empty.
+        progress : sequence of dict
+            Steps of the fit that were not told yet.
         """
-        digest = await stage(self._link, model_id, attempt, artifact)
+        digest, rest = await stage_all_but_last(self._link, model_id, attempt, artifact)
         return await self._end(
             model_id, "training", attempt, "ready",
-            description=description, sha256=digest, name=name,
+            description=description, sha256=digest, name=name, piece=rest, progress=progress,
         )  # fmt: skip
 
     async def fail(
-        self, model_id: str, attempt: int, problem: dict[str, object], *, state: str = "training"
+        self,
+        model_id: str,
+        attempt: int,
+        problem: dict[str, object],
+        *,
+        state: str = "training",
+        progress: Sequence[Progress] = (),
     ) -> str:
         """End an attempt as failed, with the problem that says why."""
         token = attempt if state == "training" else ""
-        return await self._end(model_id, state, token, "failed", error=msgspec.json.encode(problem))
+        error = msgspec.json.encode(problem)
+        return await self._end(model_id, state, token, "failed", error=error, progress=progress)
 
     async def requeue(self, model_id: str, attempt: int, *, guard: str = "") -> str:
         """Give a training back to the queue; return `ok`, `stale`, `not-due` or `exhausted`."""
@@ -112,10 +132,13 @@ class Trainings:
         sha256: str = "",
         name: str = "",
         guard: str = "",
+        piece: bytes = b"",
+        progress: Sequence[Progress] = (),
     ) -> str:
         answer: bytes = await self._link.script(
             "finish", model_id, state, attempt, outcome, description, error, sha256, guard,
-            _ms(self._settings.retention_s), self._settings.queue_name, name,
+            _ms(self._settings.retention_s), self._settings.queue_name, name, piece,
+            *map(msgspec.json.encode, progress),
         )  # fmt: skip
         return answer.decode()
 
