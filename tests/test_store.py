@@ -158,9 +158,8 @@ async def test_a_commit_tells_what_is_not_told_yet(store: Store, redis: "Redis")
         model_id, 1, ARTIFACT, DESCRIPTION, progress=[{"phase": "evaluating"}]
     )
 
-    told = [
-        msgspec.json.decode(event[b"data"]) for _, event in redis.xrange(f"mls:events:{model_id}")
-    ]
+    events: Any = redis.xrange(f"mls:events:{model_id}")
+    told = [msgspec.json.decode(event[b"data"]) for _, event in events]
     assert [each.get("state") or each["phase"] for each in told] == [
         "queued", "training", "reading", "fitting", "evaluating", "ready",
     ]  # fmt: skip
@@ -172,7 +171,8 @@ async def test_a_body_may_come_with_its_training(store: Store, redis: "Redis") -
         await store.models.create("x", name=None, description=DESCRIPTION, piece=b"body")
 
     assert redis.lrange("mls:data:x", 0, -1) == [b"body"]
-    assert redis.hget("mls:model:x", "bytes") == b"4"
+    counted: Any = redis.hget("mls:model:x", "bytes")
+    assert counted == b"4"
 
 
 async def test_a_worker_that_wakes_up_late_changes_nothing(store: Store, redis: "Redis") -> None:
