@@ -125,14 +125,6 @@ def _numbers(values: NDArray[np.float64], every: int) -> FeatureProfile:
     )
 
 
-def ranges(profile: Profile) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the least and the most of each feature, infinite where there are none."""
-    return (
-        tuple(-math.inf if each.min is UNSET else each.min for each in profile.features),
-        tuple(math.inf if each.max is UNSET else each.max for each in profile.features),
-    )
-
-
 def read_profile(raw: msgspec.Raw, features: Sequence[Feature], n_classes: int) -> Profile:
     """Read a stored profile.
 

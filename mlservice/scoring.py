@@ -22,9 +22,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlservice.counts import ModelCounts
 from mlservice.errors import InvalidRow
+from mlservice.extent import Extent
 from mlservice.model import Model
 from mlservice.preparation import Preparation, labels
-from mlservice.profile import ranges
 from mlservice.row import RowEncoder
 from mlservice.rowtext import AnswerForm, RowsForm, query_reader
 from mlservice.schemas import Feature, Label, label_name
@@ -153,9 +153,8 @@ class Scorer:
         The column that is predicted.
     profile : Profile or None
         What the rows of the training were like, where it is known.
-    ranges : pair of tuples of float
-        The least and the most of each feature in training, infinite for texts; empty
-        where they are not known.
+    extent : Extent
+        Between which numbers those of the training were.
     labels : list of str, int or bool
         The classes, ascending.
     label_names : list of str
@@ -178,7 +177,7 @@ class Scorer:
         self.estimator = reconstruct(model)
         self.features = tuple(feature.name for feature in model.features)
         self.target, self.profile = model.target, model.profile
-        self.ranges = ranges(model.profile) if model.profile else ((), ())
+        self.extent = Extent(model.features, model.profile)
         self.described = {feature.name: feature for feature in model.features}
         self.table = TableScorer(model)
         preparation = self.table.preparation

@@ -41,7 +41,8 @@ async def predict_table(request: web.Request) -> web.StreamResponse:
     if _is_small(request):
         body = await read_whole(request, "prediction_body_bytes")
         model_id, scorer = _at_hand(request) or await _model(request)
-        if written := predict_at_once(model_id, scorer, body):
+        most = request.app[SETTINGS].prediction_cells
+        if written := predict_at_once(model_id, scorer, body, most):
             return Reply(written)
         return await _whole(request, JSON, JSON, body)
     check_media_type(request, *MEDIA_TYPES)

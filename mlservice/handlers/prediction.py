@@ -13,7 +13,6 @@ from mlservice.cache import CACHE
 from mlservice.errors import ClientProblem, Fault, InvalidRow
 from mlservice.query import read_query
 from mlservice.reply import Head, Reply
-from mlservice.row import RowEncoder
 from mlservice.schemas import Feature, Prediction, RowWarning
 from mlservice.scoring import Scorer
 from mlservice.wire import CALLER, caller, named_model
@@ -57,7 +56,7 @@ def _predict(model_id: str, query: str, scorer: Scorer, head: Head) -> web.Respo
     except ClientProblem:
         scorer.counts.errors += 1
         raise
-    if scorer.encoder and (warnings := _warnings(row, scorer.encoder)):
+    if warnings := _warnings(row, scorer):
         answer = _warn(model_id, scorer, best, probabilities, warnings)
     else:
         answer = scorer.form.fill(model_id, best, probabilities)
@@ -83,15 +82,18 @@ def _warn(
     return msgspec.json.encode(told) + b"\n"
 
 
-def _warnings(row: Sequence[Any], encoder: RowEncoder) -> list[RowWarning]:
-    return [
+def _warnings(row: Sequence[Any], scorer: Scorer) -> list[RowWarning]:
+    if not scorer.encoder:
+        return [] if scorer.extent.holds(row) else scorer.extent.outside(row)
+    unseen = [
         RowWarning(
             code="unseen-category",
             detail=f"{text[:64]!r} was not seen in training, {name!r} contributes nothing.",
             parameter=name,
         )
-        for name, text in encoder.unseen(row)
+        for name, text in scorer.encoder.unseen(row)
     ]
+    return unseen + scorer.extent.outside(row)
 
 
 def read_row(query: str, scorer: Scorer) -> list[Any]:

@@ -5,8 +5,9 @@ plain as it could be is left to the way that all tables take, whose words tell
 what is wrong.
 """
 
-from operator import le
+from collections.abc import Sequence
 from time import perf_counter
+from typing import TypeVar
 
 import msgspec
 
@@ -16,11 +17,38 @@ from mlservice.scoring import Scorer
 MOST_BYTES = 8192
 # Beyond, numpy is faster.
 _MOST_ROWS = 8
-_decode = msgspec.json.Decoder(dict[str, list[float]]).decode
+
+T = TypeVar("T")
+Row = Sequence[float]
+_Columns = dict[str, list[float]]
+_Records = list[dict[str, float]]
 
 
-def predict_at_once(model_id: str, scorer: Scorer, body: bytes | bytearray) -> bytes | None:
-    """Return the answer to bare columns of numbers.
+class _Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    columns: list[str]
+    data: list[list[float]]
+
+
+class _Wrapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    data: _Columns | _Records
+
+
+_bare = msgspec.json.Decoder(_Columns | _Records).decode
+_wrapped = msgspec.json.Decoder(_Wrapped).decode
+_split = msgspec.json.Decoder(_Split).decode
+# What a body must be of none but one of the forms.
+_REFUSED = (msgspec.DecodeError, LookupError, ValueError, RecursionError, InvalidRow)
+
+
+def predict_at_once(
+    model_id: str, scorer: Scorer, body: bytes | bytearray, most_cells: int
+) -> bytes | None:
+    """Return the answer to a table of numbers, in any form, without options.
+
+    Parameters
+    ----------
+    most_cells : int
+        Probabilities that an answer may have.
 
     Returns
     -------
@@ -32,12 +60,11 @@ def predict_at_once(model_id: str, scorer: Scorer, body: bytes | bytearray) -> b
         return None
     begun = perf_counter()
     try:
-        columns = _decode(body)
-        rows = list(zip(*[columns[name] for name in scorer.features], strict=True))
-        if len(columns) > len(scorer.features) or not 0 < len(rows) <= _MOST_ROWS:
+        rows = _rows(body, scorer.features)
+        if not 0 < len(rows) <= min(_MOST_ROWS, most_cells // len(scorer.labels)):
             return None
-        scored = [scorer.score_row(row) for row in rows if _is_within(scorer, row)]
-    except (msgspec.DecodeError, LookupError, ValueError, RecursionError, InvalidRow):
+        scored = [scorer.score_row(row) for row in rows if scorer.extent.holds(row)]
+    except _REFUSED:
         return None
     if len(scored) < len(rows):
         return None
@@ -46,9 +73,36 @@ def predict_at_once(model_id: str, scorer: Scorer, body: bytes | bytearray) -> b
     return scorer.rows_form.fill(model_id, positions, probabilities)
 
 
-def _count(
-    scorer: Scorer, rows: list[tuple[float, ...]], positions: tuple[int, ...], seconds: float
-) -> None:
+def _rows(body: bytes | bytearray, features: tuple[str, ...]) -> Sequence[Row]:
+    """Return a table's rows in the order of the features, or raise one of `_REFUSED`."""
+    try:
+        table = _bare(body)
+    except msgspec.ValidationError:
+        # Of the forms that are none of the first two, these tell themselves by a name.
+        if b'"columns"' in body:
+            return _rows_of_split(_split(body), features)
+        table = _wrapped(body).data
+    if isinstance(table, dict):
+        return list(zip(*_values(table, features), strict=True))
+    return [_values(record, features) for record in table]
+
+
+def _values(named: dict[str, T], features: tuple[str, ...]) -> list[T]:
+    """Return what belongs to the features, and to nothing else."""
+    if len(named) != len(features):
+        raise LookupError
+    return [named[name] for name in features]
+
+
+def _rows_of_split(table: _Split, features: tuple[str, ...]) -> Sequence[Row]:
+    places = {name: place for place, name in enumerate(table.columns)}
+    order = _values(places, features)
+    if len(table.columns) != len(order) or any(len(row) != len(order) for row in table.data):
+        raise LookupError
+    return [[row[place] for place in order] for row in table.data]
+
+
+def _count(scorer: Scorer, rows: Sequence[Row], positions: tuple[int, ...], seconds: float) -> None:
     counts = scorer.counts
     for position in positions:
         counts.by_class[position] += 1
@@ -56,9 +110,3 @@ def _count(
     if counts.watch:
         for row in rows:
             counts.watch.see(row)
-
-
-def _is_within(scorer: Scorer, row: tuple[float, ...]) -> bool:
-    """Tell whether training has seen numbers as small and as large."""
-    lows, highs = scorer.ranges
-    return all(map(le, lows, row)) and all(map(le, row, highs))
