@@ -22,7 +22,7 @@ from mlservice.limits import check_categories, check_columns, check_model, check
 from mlservice.model import Model
 from mlservice.params import resolve
 from mlservice.points import Plan, plan
-from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts
+from mlservice.preparation import Column, Columns, Matrix, Preparation, Texts, contiguous
 from mlservice.remarks import remarks
 from mlservice.schemas import (
     Description,
@@ -136,14 +136,31 @@ class Dataset:
 
     def digest(self) -> str:
         """Return the SHA-256 of names, labels and values, the same for each form."""
-        names = list(self.columns)
-        seen = hashlib.sha256(msgspec.json.encode([names, self.target, self.classes]))
-        for column in self.columns.values():
-            seen.update(_values(column))
-        seen.update(self.y.astype("<i8", copy=False).data)
-        if self.sample_weight is not None:
-            seen.update(self.sample_weight.astype("<f8", copy=False).data)
-        return seen.hexdigest()
+        digest = Digest(self)
+        for column in contiguous(self.columns):
+            digest.add(column)
+        return digest.finish()
+
+
+class Digest:
+    """The digest of a dataset, to which its columns are added in their order."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        names = [list(dataset.columns), dataset.target, dataset.classes]
+        self._dataset = dataset
+        self._seen = hashlib.sha256(msgspec.json.encode(names))
+
+    def add(self, column: Column) -> None:
+        """Add a column."""
+        self._seen.update(_values(column))
+
+    def finish(self) -> str:
+        """Add labels and weights, and return the digest in hexadecimal digits."""
+        dataset = self._dataset
+        self._seen.update(dataset.y.astype("<i8", copy=False).data)
+        if dataset.sample_weight is not None:
+            self._seen.update(dataset.sample_weight.astype("<f8", copy=False).data)
+        return self._seen.hexdigest()
 
 
 def prepare(request: TrainingRequest, limits: Settings, table: Table | None = None) -> Dataset:

@@ -248,12 +248,20 @@ def delimiter_of(options: Options) -> str:
     raise InvalidParameter(detail, errors=[Fault(parameter="delimiter", detail=detail)])
 
 
+def _from_csv(sent: Sent) -> Table:
+    asked = read_options(_own(sent.options), target="")
+    part, weight = asked.evaluation, asked.sample_weight
+    # No features, as far as that is known: an empty target is the last column.
+    apart = {asked.target, *(name for name in (part.group, part.order, weight) if name)}
+    return from_csv(sent.body, delimiter_of(sent.options), apart=apart)
+
+
 # A table, and the options that the body has beside it.
 Reader = Callable[[Sent], tuple[Table, dict[str, Any]]]
 
 
 READERS: dict[str, Reader] = {
-    CSV: lambda sent: (from_csv(sent.body, delimiter_of(sent.options)), {}),
+    CSV: lambda sent: (_from_csv(sent), {}),
     NDJSON: lambda sent: (from_ndjson(sent.body), {}),
     MSGPACK: lambda sent: from_msgpack(sent.body),
     PARQUET: lambda sent: (from_parquet(sent.body), {}),

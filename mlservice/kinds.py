@@ -38,6 +38,8 @@ def read_column(table: Table, name: str, options: Preprocessing, faults: Faults)
     check_name(table, name, faults)
     cells = table.columns[name]
     if isinstance(cells, np.ndarray):
+        if table.is_finite:
+            return cells
         return _complete(table, name, cells, options, faults)
     kinds = set(map(type, cells)) - {type(None)}
     if kinds <= _NUMBERS:

@@ -38,7 +38,7 @@ def read_labels(table: Table, target: str, faults: Faults) -> Classes:
     """
     column = table.columns[target]
     if isinstance(column, np.ndarray) and _are_whole(column):
-        values, y = np.unique(column, return_inverse=True)
+        values, y = _unique(column)
         return tuple(map(int, values.tolist())), y
     labels = [_whole(cell) for cell in cells(table, target)]
     before = faults.count
@@ -61,6 +61,18 @@ def read_labels(table: Table, target: str, faults: Faults) -> Classes:
 def _are_whole(column: NDArray[np.float64]) -> bool:
     """Tell whether all numbers are integers that float64 tells from their neighbours."""
     return bool((np.abs(column) < _EXACT).all() and (column == np.rint(column)).all())
+
+
+def _unique(column: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the different whole numbers, ascending, and the place of each row's among them."""
+    least, most = column.min(), column.max()
+    if most - least > len(column):
+        return np.unique(column, return_inverse=True)
+    # Without sorting, which takes ten times as long.
+    offsets = (column - least).astype(np.intp)
+    occurs = np.bincount(offsets) > 0
+    places = np.cumsum(occurs) - 1
+    return np.flatnonzero(occurs) + least, places[offsets]
 
 
 def _encode(labels: list[Label]) -> Classes:

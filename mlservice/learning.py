@@ -6,7 +6,16 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from mlservice.preparation import Column, Columns, Preparation, Rows, Texts, labels, of_rows
+from mlservice.preparation import (
+    Column,
+    Columns,
+    Preparation,
+    Rows,
+    Texts,
+    labels,
+    matrix_of,
+    of_rows,
+)
 from mlservice.schemas import Feature, Preprocessing
 
 
@@ -28,13 +37,23 @@ def learn(columns: Columns, options: Preprocessing, rows: Rows = None) -> Prepar
     InvalidTable
         If numbers are so large that their mean or variance overflows.
     """
-    learnt = [_feature(name, column, options, rows) for name, column in columns.items()]
+    if _is_complete(columns):
+        learnt = [Feature(name=name) for name in columns]
+    else:
+        learnt = [_feature(name, column, options, rows) for name, column in columns.items()]
     preparation = Preparation(tuple(learnt))
     preparation.check_finite()
     if options.scale == "standard":
         preparation = _standardised(preparation, columns, rows)
         preparation.check_finite()
     return preparation
+
+
+def _is_complete(columns: Columns) -> bool:
+    """Tell whether it is soon found that these are numbers, none of them missing."""
+    matrix = matrix_of(columns)
+    with np.errstate(invalid="ignore"):
+        return matrix is not None and not np.isnan(matrix.max())
 
 
 def _feature(name: str, column: Column, options: Preprocessing, rows: Rows) -> Feature:

@@ -8,7 +8,7 @@ Everything that is learnt is in the features, so a stored model prepares rows
 as its training did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias, TypeVar
@@ -133,7 +133,8 @@ class Preparation:
         Returns
         -------
         ndarray of shape (n_samples, n_columns), float64, C-contiguous
-            Or `csr_array` where one-hot columns make it large and mostly zero. A
+            The one that the columns are views of, where nothing is changed; or
+            `csr_array` where one-hot columns make it large and mostly zero. A
             category that was not learnt has no column: its row has zeros.
 
         Raises
@@ -141,6 +142,10 @@ class Preparation:
         InvalidTable
             If a number overflows once it is scaled.
         """
+        if rows is None and self.is_identity and list(columns) == self.names:
+            matrix = matrix_of(columns)
+            if matrix is not None:
+                return matrix
         numbers = self.numbers(columns, rows)
         if self.number_features and self.number_features[0].scale is not UNSET:
             means, scales = self.scales[:, : numbers.shape[1]]
@@ -202,6 +207,35 @@ class Preparation:
         means, scales = self.scales
         coef = coef / scales
         return coef, intercept - coef @ means
+
+
+def matrix_of(columns: Columns) -> NDArray[np.float64] | None:
+    """Return the C-contiguous matrix whose columns these are, in their order, if there is one."""
+    arrays = [each for each in columns.values() if isinstance(each, np.ndarray)]
+    matrix = arrays[0].base if arrays else None
+    if not isinstance(matrix, np.ndarray) or matrix.shape != (len(arrays[0]), len(columns)):
+        return None
+    places = [matrix[:, place].__array_interface__ for place in range(len(columns))]
+    is_whole = matrix.flags.c_contiguous and matrix.dtype == np.float64
+    are_places = [each.__array_interface__ for each in arrays] == places
+    return matrix if is_whole and are_places else None
+
+
+def contiguous(columns: Columns) -> Iterator[Column]:
+    """Yield each column, numbers side by side in memory; the next one may take their place."""
+    matrix = matrix_of(columns)
+    if matrix is None:
+        for column in columns.values():
+            yield column if isinstance(column, Texts) else np.ascontiguousarray(column)
+        return
+    # A line of the processor's cache holds 8 numbers.
+    turned = np.empty((8, len(matrix)))
+    for first in range(0, matrix.shape[1], len(turned)):
+        some = matrix[:, first : first + len(turned)]
+        for start in range(0, len(matrix), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            turned[: some.shape[1], block] = some[block].T
+        yield from turned[: some.shape[1]]
 
 
 def _check_scaled(numbers: NDArray[np.float64]) -> None:

@@ -6,14 +6,22 @@ what is missing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from mlservice.preparation import Column, Columns, Preparation, Rows, Texts, labels, places_of
+from mlservice.preparation import (
+    Column,
+    Preparation,
+    Rows,
+    Texts,
+    labels,
+    of_rows,
+    places_of,
+)
 from mlservice.schemas import Feature
 from mlservice.stored import must, read_member
 
@@ -58,7 +66,7 @@ _decoder = msgspec.msgpack.Decoder(Profile)
 
 
 def profile_of(
-    columns: Columns,
+    columns: Iterable[Column],
     preparation: Preparation,
     y: NDArray[np.intp],
     rows: Rows = None,
@@ -69,8 +77,8 @@ def profile_of(
 
     Parameters
     ----------
-    columns : mapping of str to ndarray or Texts
-        The features, of all rows.
+    columns : iterable of ndarray or Texts
+        The features in their order, of all rows.
     preparation : Preparation
         What was learnt from the rows that count.
     y : ndarray of shape (n_samples,), intp
@@ -80,14 +88,14 @@ def profile_of(
     n_classes : int
         How many classes the model has.
     """
-    sorted_rows = max(_LEAST_SORTED, _MOST_SORTED // len(columns))
+    sorted_rows = max(_LEAST_SORTED, _MOST_SORTED // len(preparation.features))
     every = math.ceil(len(y) / sorted_rows)
     return Profile(
         rows=len(y),
         classes=tuple(np.bincount(y, minlength=n_classes).tolist()),
         features=tuple(
-            _feature(columns[feature.name], feature, rows, every)
-            for feature in preparation.features
+            _feature(column, feature, rows, every)
+            for column, feature in zip(columns, preparation.features, strict=True)
         ),
     )
 
@@ -100,7 +108,7 @@ def _feature(column: Column, feature: Feature, rows: Rows, every: int) -> Featur
         )[1:].tolist()
         absent = counts[-1] if feature.missing else 0
         return FeatureProfile(count=sum(counts) - absent, counts=tuple(counts))
-    values = np.ascontiguousarray(column if rows is None else column[rows])
+    values = np.ascontiguousarray(of_rows(column, rows))
     missing = np.isnan(values)
     return _numbers(values[~missing] if missing.any() else values, every)
 
@@ -114,15 +122,22 @@ def _numbers(values: NDArray[np.float64], every: int) -> FeatureProfile:
     unit = 1.0 if 1e-100 < peak < 1e100 else peak or 1.0
     scaled = values if unit == 1.0 else values / unit
     ordered = np.sort(values[::every])
+    mean = float(scaled.mean())
     places = np.rint(np.arange(1, DECILES + 1) / (DECILES + 1) * (len(ordered) - 1))
     return FeatureProfile(
         count=len(values),
         min=least,
         max=most,
-        mean=float(scaled.mean()) * unit,
-        std=float(scaled.std()) * unit,
+        mean=mean * unit,
+        std=_deviation(scaled, mean) * unit,
         deciles=tuple(ordered[places.astype(np.intp)].tolist()),
     )
+
+
+def _deviation(values: NDArray[np.float64], mean: float) -> float:
+    # In half the time of `std`.
+    apart = values - mean
+    return math.sqrt(float(apart @ apart) / len(apart))
 
 
 def read_profile(raw: msgspec.Raw, features: Sequence[Feature], n_classes: int) -> Profile:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from mlservice.dataset import Dataset, prepare
 from mlservice.errors import InvalidParams, InvalidTable, Problem, SingleClass, TableTooLarge
+from mlservice.labels import read_labels
 from mlservice.schemas import Feature, Label, Preprocessing, TrainingRequest, read_training
 from mlservice.settings import Settings
+from mlservice.table import Faults, Table
 
 HUGE = 10**399
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=5)
@@ -322,3 +324,16 @@ def test_a_table_without_a_column_left_is_refused() -> None:
 
     with pytest.raises(InvalidTable, match="A column must be left"):
         dataset_of({"t": ["a", "a"], "y": [0, 1]}, preprocessing=preprocessing)
+
+
+@pytest.mark.parametrize("step", [1, 7, 10**9])
+def test_classes_are_found_whether_their_numbers_are_near_or_far(step: int) -> None:
+    """Whole numbers become classes in ascending order, each row with its own."""
+    found = np.random.default_rng(0).integers(-3, 4, 500) * step
+    table = Table({"x": np.arange(500.0), "y": found.astype(np.float64)})
+
+    classes, y = read_labels(table, "y", Faults())
+
+    assert classes == tuple(np.unique(found).tolist())
+    assert [classes[code] for code in y.tolist()] == found.tolist()
+    assert y.dtype == np.intp

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlservice.errors import InvalidTable
+from mlservice.preparation import matrix_of
 from mlservice.table import MOST_FAULTS, blocks, decimals, delimited, from_csv
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -189,7 +190,7 @@ def test_readers_agree_with_each_other_and_with_python(
         assert all("float64" in detail for _, detail in refused(body, delimiter))
         return
 
-    carefully = delimited._careful(body, 0, delimiter, names, frozenset())
+    carefully = delimited._careful(body, delimiter)
 
     assert _bits(values(body, delimiter)) == _bits(expected)
     assert list(map(_kind, carefully.columns.values())) == [
@@ -261,3 +262,93 @@ def test_text_in_blocks_is_the_text() -> None:
     columns = values("a,b,c\n" + line * count)
 
     assert columns == {"a": [0.125] * count, "b": ["some text"] * count, "c": [7.0] * count}
+
+
+NUMBERS = [f"{i}.5,-{i}e-3,{i}" for i in range(6000)]
+
+
+def both(body: str, delimiter: str = ",") -> tuple[Any, Any]:
+    """Return what the plain reader and the careful one read, or that the plain one does not."""
+    text = body.encode()
+    careful = delimited._careful(text, delimiter).columns
+    columns = from_csv(text, delimiter).columns
+    return (
+        {name: _bytes(column) for name, column in columns.items()},
+        {name: _bytes(column) for name, column in careful.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "1,2,3", "-0,-0.0,0", "9e99,2,3", "1,9e99,3", "1,2,9e99", "9e99,9e99,9e99", ",2,3",
+        "1,,3", "1,2,", ",,", "+1,.5,5.", "1e400x,2,3", "[1,2],3", "1, 2,3", "1,\t2,3",
+        "null,true,3", "{},2,3", "18446744073709551616,2,3", "007,1,2", "1,2,ä",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_numbers_that_are_read_at_once_are_what_the_careful_reader_reads(
+    odd: str, delimiter: str
+) -> None:
+    """One odd row among thousands of plain ones makes no difference between the readers."""
+    rows = ["a,b,c", *NUMBERS[:3000], odd, *NUMBERS[3000:]]
+
+    plain, careful = both("\n".join(rows).replace(",", delimiter), delimiter)
+
+    assert plain == careful
+
+
+@pytest.mark.parametrize("odd", ["1,2", "1,2,3,4", "1,2\n3", "9e99,2", "9e99", ""])
+def test_rows_of_other_lengths_are_found_among_numbers_that_are_read_at_once(odd: str) -> None:
+    """As many cells in all are not as many in each row; an empty line is none."""
+    rows = ["a,b,c", *NUMBERS[:3000], odd, *NUMBERS[3000:]]
+    body = "\n".join(rows)
+
+    if odd:
+        assert refused(body)[0][1].startswith("Line 3002 must have 3 fields")
+    else:
+        assert len(values(body)["a"]) == len(NUMBERS)
+
+
+@pytest.mark.parametrize("apart", [{"b"}, {""}, {"a", "c"}, {"a", "b", "c"}, set()])
+def test_columns_may_stand_apart_from_the_matrix_of_the_others(apart: set[str]) -> None:
+    """Each column is the same, and those that are not apart are columns of one matrix."""
+    body = "\n".join(["a,b,c", *NUMBERS]).encode()
+
+    table = from_csv(body, apart=apart)
+
+    within: dict[str, Any] = {
+        name: column
+        for name, column in table.columns.items()
+        if name not in apart and not ("" in apart and name == "c")
+    }
+    assert {name: list(column) for name, column in table.columns.items()} == values(body)
+    assert not within or matrix_of(within) is not None
+    assert table.is_finite
+
+
+@pytest.mark.parametrize("cells", [",2,3", "1e308,1e308,1e308"])
+def test_table_is_finite_only_where_that_is_known(cells: str) -> None:
+    """A missing number, or a sum that overflows, is looked at again."""
+    table = from_csv("\n".join(["a,b,c", cells, *NUMBERS]).encode())
+
+    assert not table.is_finite
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_text_may_come_in_pieces(size: int, quote: str) -> None:
+    """Wherever a piece ends, the table is that of the whole text."""
+    rows = [f"{i},{quote}t{i % 7}{quote},{i}.25" for i in range(40_000 if size > 7 else 40)]
+    text = "\n".join(["a,b,c", *rows, ""]).encode()
+    body, left = bytearray(), iter(range(0, len(text), size))
+
+    def more() -> bool:
+        start = next(left, None)
+        if start is not None:
+            body.extend(text[start : start + size])
+        return start is not None
+
+    table = from_csv(body, more=more)
+
+    assert {name: list(column) for name, column in table.columns.items()} == values(text)

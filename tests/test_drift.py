@@ -37,7 +37,7 @@ def watch_of(*columns: Column, missing: Sequence[bool] = ()) -> Watch:
     rows = len(columns[0].codes if isinstance(columns[0], Texts) else columns[0])
     table = {f"f{place}": column for place, column in enumerate(columns)}
     y = np.zeros(rows, dtype=np.intp)
-    profile = profile_of(table, Preparation(tuple(features)), y, n_classes=2)
+    profile = profile_of(table.values(), Preparation(tuple(features)), y, n_classes=2)
     return Watch(features, profile)
 
 
@@ -160,7 +160,7 @@ def model_with_profile() -> Model:
     model = make_model()
     table: dict[str, Column] = {name: RANDOM.normal(size=5000) for name in ("a", "b")}
     y = np.zeros(5000, dtype=np.intp)
-    profile = profile_of(table, Preparation(model.features), y, n_classes=2)
+    profile = profile_of(table.values(), Preparation(model.features), y, n_classes=2)
     return dataclasses.replace(model, profile=profile)
 
 

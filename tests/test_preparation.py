@@ -16,7 +16,14 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from mlservice.errors import InvalidTable
 from mlservice.learning import learn
-from mlservice.preparation import Column, Matrix, Preparation, Texts
+from mlservice.preparation import (
+    Column,
+    Matrix,
+    Preparation,
+    Texts,
+    contiguous,
+    matrix_of,
+)
 from mlservice.schemas import Feature, Preprocessing
 
 STANDARD = Preprocessing(scale="standard")
@@ -299,3 +306,70 @@ def test_preparation_is_remade_from_its_features() -> None:
     assert dense(again.transform(columns)).tobytes() == dense(learnt.transform(columns)).tobytes()
     assert learnt.features[1] == Feature(name="c", kind="text", missing=True, categories=("x", "y"))
     assert learnt.features[0].fill is not UNSET
+
+
+def views(names: str, matrix: NDArray[np.float64]) -> dict[str, Column]:
+    """Return the columns of a matrix by their names."""
+    return dict(zip(names, matrix.T, strict=True))
+
+
+def test_columns_of_one_matrix_are_prepared_without_a_copy() -> None:
+    """Complete numbers that stand as the fit wants them stay where they are."""
+    matrix = np.arange(12.0).reshape(4, 3).copy()
+    columns = views("abc", matrix)
+
+    assert learn(columns, Preprocessing()).transform(columns) is matrix
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        views("ab", np.arange(12.0).reshape(4, 3)[:, :2]),
+        dict(reversed(views("abc", np.arange(12.0).reshape(4, 3)).items())),
+        views("abc", np.asfortranarray(np.arange(12.0).reshape(4, 3))),
+        views("abc", np.arange(24.0).reshape(8, 3)[::2]),
+        views("abc", np.arange(12.0).reshape(4, 3)) | {"d": np.ones(4)},
+        {"a": np.ones(4), "b": np.ones(4)},
+        {"a": np.ones((4, 1))[:, 0], "t": texts("x", "y", "x", "y")},
+    ],
+)
+def test_columns_that_are_no_whole_matrix_are_copied_into_one(columns: dict[str, Column]) -> None:
+    """Some of a matrix, another order or another layout is not taken for the matrix."""
+    assert matrix_of(columns) is None
+    prepared = learn(columns, Preprocessing()).transform(columns)
+    expected = [each for each in columns.values() if isinstance(each, np.ndarray)]
+    assert dense(prepared)[:, : len(expected)].tolist() == np.column_stack(expected).tolist()
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_matrix_with_a_hole_is_filled_elsewhere(hole: float) -> None:
+    """A missing number is found, and what was sent stays as it was."""
+    matrix = np.arange(12.0).reshape(4, 3).copy()
+    matrix[2, 1] = hole
+    columns = views("abc", matrix)
+
+    learnt = learn(columns, Preprocessing())
+
+    assert [each.missing for each in learnt.features] == [False, bool(np.isnan(hole)), False]
+    assert (matrix[2, 1] == hole) == (hole == np.inf)
+
+
+def test_matrix_is_scaled_elsewhere() -> None:
+    """The table keeps its numbers when a fit's are standardised."""
+    matrix = np.arange(12.0).reshape(4, 3).copy()
+    columns = views("abc", matrix)
+
+    learn(columns, STANDARD).transform(columns)
+
+    assert matrix.tolist() == np.arange(12.0).reshape(4, 3).tolist()
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 17])
+def test_columns_of_a_matrix_are_turned_some_at_a_time(width: int) -> None:
+    """Each column is contiguous, and has its numbers in their order."""
+    matrix = np.random.default_rng(0).normal(size=(5000, width))
+    columns: dict[str, Column] = {f"c{i}": column for i, column in enumerate(matrix.T)}
+
+    turned = [np.array(each) for each in contiguous(columns) if not isinstance(each, Texts)]
+
+    assert np.array_equal(np.array(turned), matrix.T)

@@ -27,7 +27,7 @@ def profiled(columns: dict[str, Column], rows: list[int] | None = None) -> Profi
     chosen = None if rows is None else np.array(rows, dtype=np.intp)
     preparation = learn(columns, Preprocessing(), chosen)
     length = len(preparation.numbers(columns, chosen))
-    return profile_of(columns, preparation, np.arange(length) % 2, chosen, n_classes=2)
+    return profile_of(columns.values(), preparation, np.arange(length) % 2, chosen, n_classes=2)
 
 
 @given(arrays.arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6)))
@@ -54,7 +54,7 @@ def test_extreme_numbers_have_finite_measures(values: list[float]) -> None:
     columns: dict[str, Column] = {"a": np.array(values)}
     preparation = learn({"a": np.array([0.0, 1.0])}, Preprocessing())
 
-    [found] = profile_of(columns, preparation, np.array([0, 1]), n_classes=2).features
+    [found] = profile_of(columns.values(), preparation, np.array([0, 1]), n_classes=2).features
 
     assert np.isfinite(np.array([found.mean, found.std], dtype=np.float64)).all()
     assert found.min == min(values)

@@ -99,8 +99,12 @@ def _baseline(
         measured_on, rows = "cross_validation", _together(folds)
     if test is not None:
         measured_on, rows = "test", test
-    same = Predicted(y=rows.y, P=np.tile(shares, (len(rows.y), 1)), weight=rows.weight)
-    return Baseline(**_members(measure(same, names)), measured_on=measured_on)
+    # What is predicted for all rows alike is measured on one row of each class.
+    k = len(names)
+    support = np.bincount(rows.y, rows.weight, minlength=k).astype(np.float64)
+    same = Predicted(y=np.arange(k), P=np.tile(shares, (k, 1)), weight=support)
+    found = _members(measure(same, names)) | {"rows": len(rows.y)}
+    return Baseline(**found, measured_on=measured_on)
 
 
 def _members(metrics: Metrics) -> dict[str, Any]:

@@ -21,7 +21,9 @@ def rank(score: Vector, is_class: NDArray[np.bool_], weight: Vector) -> "Ranking
     weight : ndarray of shape (n_samples,)
         Weight of each row.
     """
-    order = np.argsort(-score, kind="stable")
+    # Among equal scores the order of rows matters to the rounding of weights only.
+    is_weighted = bool((weight != 1).any())
+    order = np.argsort(-score, kind="stable" if is_weighted else None)
     score, weight, is_class = score[order], weight[order], is_class[order]
     # The last row of each probability.
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)

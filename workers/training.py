@@ -2,6 +2,7 @@
 
 import platform
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,13 +18,13 @@ from sklearn.metrics import log_loss
 
 from mlservice import __version__, coefficients
 from mlservice.catalogue import Solver
-from mlservice.dataset import Dataset
+from mlservice.dataset import Dataset, Digest
 from mlservice.errors import NumericalFailure
 from mlservice.intake import check, unwrap, with_parent
 from mlservice.model import Model
 from mlservice.params import why
 from mlservice.parent import start
-from mlservice.preparation import Preparation, Rows
+from mlservice.preparation import Column, Preparation, Rows, contiguous
 from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Description, FitWarning, SolverChoice, label_name
 from mlservice.scoring import estimator
@@ -91,11 +92,12 @@ def _searched(
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """An estimator, how its rows are prepared, and what the rows of its fit were like."""
+    """An estimator, how its rows are prepared, what they were like, and the digest of all."""
 
     preparation: Preparation
     estimator: LogisticRegression
     profile: Profile | None = None
+    digest: str = ""
 
 
 def _fit_and_measure(
@@ -108,13 +110,9 @@ def _fit_and_measure(
         taken = replace(dataset.take(part[0]), parent=dataset.parent)
     estimator, told = fit(taken, tell)
     tell("evaluating")
-    rows = None if part is None or refit else part[0]
+    digest, profile = _seen(dataset, taken, None if part is None or refit else part[0])
     kept = Fitted(
-        preparation=taken.preparation,
-        estimator=estimator,
-        profile=profile_of(
-            dataset.columns, taken.preparation, taken.y, rows, n_classes=len(dataset.classes)
-        ),
+        preparation=taken.preparation, estimator=estimator, profile=profile, digest=digest
     )
     predict = fit_rows(dataset, part[0]) if part and refit else _predictor(dataset, kept)
     inferred, why_not = infer(taken, estimator) if _has_converged(told) else (None, [])
@@ -126,6 +124,20 @@ def _fit_and_measure(
         "likelihood": inferred and inferred.likelihood,
     }
     return kept, [*told, *why_not], found
+
+
+def _seen(dataset: Dataset, taken: Dataset, rows: Rows) -> tuple[str, Profile]:
+    """Return the digest of all rows and the profile of those that are fitted on, in one walk."""
+    digest = Digest(dataset)
+
+    def columns() -> Iterator[Column]:
+        for column in contiguous(dataset.columns):
+            digest.add(column)
+            yield column
+
+    classes = len(dataset.classes)
+    profile = profile_of(columns(), taken.preparation, taken.y, rows, n_classes=classes)
+    return digest.finish(), profile
 
 
 def _choice(dataset: Dataset, solver: Solver) -> SolverChoice | None:
@@ -248,12 +260,12 @@ def _model(dataset: Dataset, kept: Fitted, parent: str | None) -> Model:
         intercept=np.broadcast_to(fitted.intercept_, fitted.coef_.shape[:1]).copy(),
         n_iter=tuple(int(each) for each in fitted.n_iter_),
         params=dataset.params | {"solver": fitted.solver},
-        provenance=_provenance(dataset) | {"parent": parent},
+        provenance=_provenance(dataset, kept.digest) | {"parent": parent},
         profile=kept.profile,
     )
 
 
-def _provenance(dataset: Dataset) -> dict[str, Any]:
+def _provenance(dataset: Dataset, digest: str) -> dict[str, Any]:
     return {
         "versions": {
             "mlservice": __version__,
@@ -262,7 +274,7 @@ def _provenance(dataset: Dataset) -> dict[str, Any]:
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "data_digest": f"sha256:{dataset.digest()}",
+        "data_digest": f"sha256:{digest}",
         "rows": len(dataset.y),
         "preprocessing": msgspec.to_builtins(dataset.preprocessing),
         "random_state": dataset.params["random_state"],

@@ -57,6 +57,8 @@ class Table:
         Gives the line of the body, counted from 1, where a row begins.
     is_text : bool
         Whether numbers are written as text where a column is not numeric.
+    is_finite : bool
+        Whether it is known that no array has a missing or an infinite number.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class Table:
         line_of: Callable[[int], int] | None = None,
         *,
         is_text: bool = False,
+        is_finite: bool = False,
     ) -> None:
         self.columns = columns
         self.form = form
         self.line_of = line_of
         self.is_text = is_text
+        self.is_finite = is_finite
         self.rows = len(next(iter(columns.values()), ()))
         self._positions = {name: position for position, name in enumerate(columns)}
 

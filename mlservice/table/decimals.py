@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 _CHARACTERS = b"0123456789+-.eE,"
 # Below, filling simdjson's buffers costs more than it saves.
 _SIMD_FROM_BYTES = 1 << 14
+# Lists and spaces, which simdjson would take.
+_OTHERS = (b"[", b" ", b"\t", b"\r", b"\n")
 _HAS_SIMD = importlib.util.find_spec("simdjson") is not None
 
 _numbers = msgspec.json.Decoder(list[float])
@@ -33,10 +35,34 @@ def read_decimals(text: bytes, count: int) -> NDArray[np.float64] | None:
         NaN where one is missing, infinity where one does not fit in float64;
         None if any of them is no decimal number, or they are not `count`.
     """
-    if text.translate(None, _CHARACTERS):
-        return None
-    values = _values(text)
+    values = read_plain_decimals(text)
+    if values is None:
+        if text.translate(None, _CHARACTERS):
+            return None
+        values = _values(text)
     return values if values is not None and len(values) == count else None
+
+
+def read_plain_decimals(text: bytes) -> NDArray[np.float64] | None:
+    """Read many numbers that are separated by commas and written as JSON writes them.
+
+    Returns
+    -------
+    ndarray or None
+        None if there is anything else, nothing between two commas, or a number that does not
+        fit in float64; or if the text is short, or simdjson is not installed.
+    """
+    # What else JSON's grammar has makes simdjson refuse a list of numbers.
+    if not _HAS_SIMD or len(text) < _SIMD_FROM_BYTES or any(each in text for each in _OTHERS):
+        return None
+    import simdjson
+
+    try:
+        numbers: Any = simdjson.Parser().parse(b"[%b]" % text)
+        return np.frombuffer(numbers.as_buffer(of_type="d"), np.float64)
+    # The last one is for integers beyond 64 bits.
+    except (ValueError, TypeError, RuntimeError):
+        return None
 
 
 def _values(text: bytes) -> NDArray[np.float64] | None:
@@ -45,20 +71,10 @@ def _values(text: bytes) -> NDArray[np.float64] | None:
         if not text or text.startswith(b",") or text.endswith(b",") or b",," in text:
             text = _with_nulls(text)
             return np.array(_with_missing.decode(b"[" + text + b"]"), np.float64)
-        if _HAS_SIMD and len(text) >= _SIMD_FROM_BYTES:
-            return _by_simdjson(text)
         numbers = _numbers.decode(b"[" + text + b"]")
         return np.fromiter(numbers, np.float64, len(numbers))
-    # The others are simdjson's, the last one for integers beyond 64 bits.
-    except (msgspec.DecodeError, ValueError, RuntimeError):
+    except msgspec.DecodeError:
         return _read_others(text)
-
-
-def _by_simdjson(text: bytes) -> NDArray[np.float64]:
-    import simdjson
-
-    numbers: Any = simdjson.Parser().parse(b"[" + text + b"]")
-    return np.frombuffer(numbers.as_buffer(of_type="d"), np.float64)
 
 
 def _with_nulls(text: bytes) -> bytes:

@@ -5,22 +5,26 @@ An empty field is missing, an empty line is none.
 """
 
 import codecs
+import contextlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlservice.errors import escape
 from mlservice.table.blocks import (
     Block,
     Irregular,
+    More,
     Records,
     careful_blocks,
+    line_end,
+    nothing_more,
     plain_blocks,
 )
 from mlservice.table.columns import Column, Faults, Table
+from mlservice.table.numbers import Numbers
 
 Blocks = Callable[[], Iterator[Block]]
 _PIECE_BYTES = 1 << 20
@@ -29,18 +33,28 @@ _MOST_SHARED = 10_000
 
 
 def from_csv(
-    body: bytes | bytearray, delimiter: str = ",", texts: AbstractSet[str] = frozenset()
+    body: bytes | bytearray,
+    delimiter: str = ",",
+    texts: AbstractSet[str] = frozenset(),
+    *,
+    apart: AbstractSet[str] = frozenset(),
+    more: More = nothing_more,
 ) -> Table:
     """Read a table from CSV.
 
     Parameters
     ----------
     body : bytes
-        The text.
+        The text, or its beginning.
     delimiter : str
         One ASCII character.
     texts : set of str, optional
         Columns that are text, whatever their fields look like.
+    apart : set of str, optional
+        Columns that are no part of the matrix which the other numeric columns make; empty
+        for the last one.
+    more : callable, optional
+        Appends to the body what comes next of it, and tells whether anything came.
 
     Raises
     ------
@@ -49,16 +63,44 @@ def from_csv(
         closed, ragged rows, names that stand twice, numbers beyond float64; or if
         there is no row.
     """
+    with contextlib.suppress(Irregular):
+        return _plain(body, delimiter, texts, apart, more)
+    while more():
+        pass
+    return _careful(body, delimiter, texts, apart)
+
+
+def _plain(
+    body: bytes | bytearray,
+    delimiter: str,
+    texts: AbstractSet[str],
+    apart: AbstractSet[str],
+    more: More,
+) -> Table:
+    """Read what is plain, while the rest of it may be on its way."""
+    begin = line_end(body, 0, more)
+    names = _plain_names(bytes(body[:begin]), delimiter)
+
+    def blocks() -> Iterator[Block]:
+        return plain_blocks(body, begin, delimiter, len(names), more)
+
+    maybe = _maybe_numeric(names, texts)
+    columns, is_finite = _gather(blocks, maybe, len(names), _places(names, apart))
+    return _table(names, columns, lambda row: row + 2, is_finite=is_finite)
+
+
+def _plain_names(line: bytes, delimiter: str) -> list[str]:
+    """Return the names in a first line, if that is all of the header and they differ."""
     faults = Faults()
-    _check_text(body, faults)
-    start = 3 if body[:3] == codecs.BOM_UTF8 else 0
-    names, begin = _header(body, start, delimiter, faults)
-    if begin and _is_plain(body, begin, len(names)):
-        try:
-            return _plain(body, begin, delimiter, names, texts)
-        except Irregular:
-            pass
-    return _careful(body, start, delimiter, names, texts)
+    start = 3 if line[:3] == codecs.BOM_UTF8 else 0
+    try:
+        _, names = next(iter(Records(line, start, delimiter, faults)), (1, [""]))
+    except UnicodeDecodeError:
+        raise Irregular from None
+    # In one column an empty line and an empty field look alike.
+    if faults.count or len(set(names)) < max(len(names), 2) or b"\0" in line:
+        raise Irregular
+    return names
 
 
 def _check_text(body: bytes | bytearray, faults: Faults) -> None:
@@ -85,13 +127,7 @@ def _not_utf8(body: bytes | bytearray) -> int | None:
     return None
 
 
-def _header(
-    body: bytes | bytearray, start: int, delimiter: str, faults: Faults
-) -> tuple[list[str], int]:
-    """Return the names, and where the rows begin if the header is the first line alone."""
-    records = Records(body, start, delimiter, faults)
-    line, names = next(iter(records), (1, []))
-    faults.check()
+def _check_header(names: list[str], line: int, faults: Faults) -> None:
     for position, name in enumerate(names):
         if name in names[:position]:
             detail = f"Column names must differ, {name!r} stands twice in line {line}."
@@ -99,60 +135,59 @@ def _header(
     if not names:
         faults.add("/data", "The table must have a header and at least one row, it is empty.")
     faults.check()
-    return names, (body.find(b"\n") + 1 or len(body)) if records.lines == 1 else 0
-
-
-def _is_plain(body: bytes | bytearray, begin: int, width: int) -> bool:
-    """Tell whether the plain reader may try the rows."""
-    # In one column an empty line and an empty field look alike.
-    one_ending = b"\r" not in body or body.count(b"\r") == body.count(b"\r\n")
-    return width > 1 and body.find(b'"', begin) < 0 and one_ending
-
-
-def _plain(
-    body: bytes | bytearray, begin: int, delimiter: str, names: list[str], texts: AbstractSet[str]
-) -> Table:
-    def blocks() -> Iterator[Block]:
-        return plain_blocks(body, begin, delimiter, len(names))
-
-    rows = min(body.count(b"\n") + 1, len(body) // len(names) + 1)
-    columns = _gather(blocks, _maybe_numeric(names, texts), len(names), rows)
-    return _table(names, columns, lambda row: row + 2)
 
 
 def _maybe_numeric(names: list[str], texts: AbstractSet[str]) -> list[int]:
     return [column for column, name in enumerate(names) if name not in texts]
 
 
+def _places(names: list[str], some: AbstractSet[str]) -> set[int]:
+    """Return where some columns stand; an empty name is that of the last one."""
+    last = names[-1] if "" in some else ""
+    return {place for place, name in enumerate(names) if name in some or name == last}
+
+
 def _careful(
-    body: bytes | bytearray, start: int, delimiter: str, names: list[str], texts: AbstractSet[str]
+    body: bytes | bytearray,
+    delimiter: str,
+    texts: AbstractSet[str] = frozenset(),
+    apart: AbstractSet[str] = frozenset(),
 ) -> Table:
-    lines = array("q")
-
-    def records(faults: Faults) -> Iterator[tuple[int, list[str]]]:
-        found = iter(Records(body, start, delimiter, faults))
-        next(found)
-        return found
-
     faults = Faults()
-    for line, cells in records(faults):
+    _check_text(body, faults)
+    start = 3 if body[:3] == codecs.BOM_UTF8 else 0
+    found = iter(Records(body, start, delimiter, faults))
+    line, names = next(found, (1, []))
+    faults.check()
+    _check_header(names, line, faults)
+    lines = array("q")
+    for line, cells in found:
         lines.append(line)
         if len(cells) != len(names):
             detail = f"Line {line} must have {len(names)} fields, it has {len(cells)}."
             faults.add(None, detail, line=line)
     faults.check()
+
+    def blocks() -> Iterator[Block]:
+        records = iter(Records(body, start, delimiter, faults))
+        next(records)
+        return careful_blocks(records)
+
     maybe = _maybe_numeric(names, texts)
-    columns = _gather(lambda: careful_blocks(records(faults)), maybe, len(names), len(lines))
-    return _table(names, columns, lines.__getitem__)
+    columns, is_finite = _gather(blocks, maybe, len(names), _places(names, apart))
+    return _table(names, columns, lines.__getitem__, is_finite=is_finite)
 
 
-def _table(names: list[str], columns: list[Column], line_of: Callable[[int], int]) -> Table:
-    table = Table(dict(zip(names, columns, strict=True)), line_of=line_of, is_text=True)
+def _table(
+    names: list[str], columns: list[Column], line_of: Callable[[int], int], *, is_finite: bool
+) -> Table:
+    named = dict(zip(names, columns, strict=True))
+    table = Table(named, line_of=line_of, is_text=True, is_finite=is_finite)
     faults = Faults()
     if not table.rows:
         faults.add("/data", "The table must have at least one row, it has none.")
     for name, column in table.columns.items():
-        if isinstance(column, np.ndarray):
+        if isinstance(column, np.ndarray) and not is_finite:
             for row in np.flatnonzero(np.isinf(column)).tolist():
                 detail = f"Line {line_of(row)}: {name!r} does not fit in float64."
                 faults.add(table.pointer(name, row), detail, line=line_of(row))
@@ -160,14 +195,21 @@ def _table(names: list[str], columns: list[Column], line_of: Callable[[int], int
     return table
 
 
-def _gather(blocks: Blocks, maybe: list[int], width: int, rows: int) -> list[Column]:
-    """Return the columns; the first block tells which are numeric, and is seldom wrong."""
+def _gather(
+    blocks: Blocks, maybe: list[int], width: int, apart: set[int]
+) -> tuple[list[Column], bool]:
+    """Return the columns, and whether none of their numbers is missing or infinite.
+
+    The first block tells which are numeric, and is seldom wrong.
+    """
     first = next(blocks(), None)
-    numeric = _numeric(iter([first] if first else []), maybe)
-    gathered = _build(blocks, numeric, width, rows)
+    if first is None:
+        return [[] for _ in range(width)], True
+    numeric = _numeric(iter([first]), maybe)
+    gathered = _build(blocks, numeric, width, apart)
     if gathered is None:
-        gathered = _build(blocks, _numeric(blocks(), maybe), width, rows)
-    return gathered or []
+        gathered = _build(blocks, _numeric(blocks(), maybe), width, apart)
+    return gathered or ([], True)
 
 
 def _numeric(blocks: Iterator[Block], columns: list[int]) -> list[int]:
@@ -178,24 +220,25 @@ def _numeric(blocks: Iterator[Block], columns: list[int]) -> list[int]:
     return columns
 
 
-def _build(blocks: Blocks, numeric: list[int], width: int, rows: int) -> list[Column] | None:
-    """Return the columns, or None if one that should be numeric is not."""
-    numbers = np.empty((len(numeric), rows))
+def _build(
+    blocks: Blocks, numeric: list[int], width: int, apart: set[int]
+) -> tuple[list[Column], bool] | None:
+    """Return the columns as `_gather` does, or None if one that should be numeric is not."""
+    numbers = Numbers(numeric, apart)
     texts: dict[int, list[str | None]] = {
         column: [] for column in range(width) if column not in set(numeric)
     }
     shared: dict[str, str] = {}
-    row = 0
     for block in blocks():
         if numeric:
             values = block.numbers(numeric)
             if values is None:
                 return None
-            numbers[:, row : row + block.rows] = values.T
+            numbers.append(values)
         for column, cells in texts.items():
             cells.extend(_share(block.texts(column), shared))
-        row += block.rows
-    return _in_order(numeric, numbers[:, :row], texts, width)
+    columns = numbers.columns() | texts
+    return [columns[each] for each in range(width)], numbers.are_finite
 
 
 def _share(cells: Sequence[str], shared: dict[str, str]) -> Iterator[str | None]:
@@ -205,13 +248,3 @@ def _share(cells: Sequence[str], shared: dict[str, str]) -> Iterator[str | None]
             yield shared.setdefault(cell, cell) or None
         else:
             yield shared.get(cell, cell) or None
-
-
-def _in_order(
-    numeric: list[int],
-    numbers: NDArray[np.float64],
-    texts: dict[int, list[str | None]],
-    width: int,
-) -> list[Column]:
-    place = {column: position for position, column in enumerate(numeric)}
-    return [texts[each] if each in texts else numbers[place[each]] for each in range(width)]
