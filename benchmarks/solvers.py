@@ -25,7 +25,7 @@ from mlservice.dataset import Dataset, prepare
 from mlservice.params import resolve
 from mlservice.schemas import read_training
 from mlservice.settings import Settings
-from workers.training import fit
+from workers.fitting import fit
 
 SHAPES = (
     (150, 4),

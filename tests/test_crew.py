@@ -162,7 +162,7 @@ async def _searching() -> list[psutil.Process]:
 
     async def ask() -> list[psutil.Process]:
         for child in fit_processes():
-            crew = child.children()
+            crew = [each for each in child.children() if each.status() != psutil.STATUS_ZOMBIE]
             if len(crew) == 2 and all(sum(each.cpu_times()[:2]) > 0.1 for each in crew):
                 return [child, *crew]
         return []

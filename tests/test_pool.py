@@ -18,7 +18,9 @@ from mlservice.model import decode
 from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
 from workers.child import rehearse
+from workers.crew import cores
 from workers.pool import Pool, _receive
+from workers.training import train
 
 
 @pytest.fixture
@@ -98,6 +100,28 @@ def test_a_rehearsal_ends_when_the_work_comes() -> None:
     rehearse(Settings(), until)
 
     assert len(asked) == 2
+
+
+@pytest.mark.skipif(cores() < 2, reason="there is a core for one process only")
+async def test_a_spare_that_waits_has_a_second_process(pool: Pool) -> None:
+    """The two make the fits of one training, and are gone with it."""
+    [spare] = fit_processes()
+
+    async def second() -> list[psutil.Process]:
+        return spare.children()
+
+    [aside] = await until(second, within_s=5)
+    answer = await pool.run(_pieces(make_request()))
+    pool.restock()
+
+    body = json.dumps(make_request()).encode()
+    expected = msgspec.to_builtins(train(body, Settings()).description.metrics)
+    assert msgspec.json.decode(answer["description"])["metrics"] == expected
+
+    async def are_gone() -> bool:
+        return not (spare.is_running() or aside.is_running())
+
+    await until(are_gone, within_s=5)
 
 
 async def test_children_are_forked_from_a_process_that_has_rehearsed(pool: Pool) -> None:

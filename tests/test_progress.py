@@ -11,7 +11,8 @@ from mlservice.schemas import read_training
 from mlservice.settings import Settings
 from tests.support import make_request
 from workers import progress
-from workers.training import fit, train
+from workers.fitting import fit
+from workers.training import train
 
 
 class _Told:

@@ -24,11 +24,16 @@ import msgspec
 from mlservice.errors import InternalError, Problem, TrainingMemory
 from mlservice.model import encode
 from mlservice.settings import Settings
+from workers.aside import Aside
+from workers.crew import cores
+from workers.parting import Elsewhere, fit_part, nowhere
 from workers.progress import TELL_EVERY_S, Tell
 from workers.training import train
 
 LENGTH = struct.Struct(">I")
 _CPU_GRACE_S = 30
+# Trainings that follow each other at once find both cores busy.
+_IDLE_S = 0.02
 # Three classes, text and a part that is held out: the way of most trainings.
 _SMALL = {"data": {"x": list(range(24)), "y": ["a", "b", "c"] * 8}, "target": "y"}
 
@@ -36,7 +41,8 @@ _SMALL = {"data": {"x": list(range(24)), "y": ["a", "b", "c"] * 8}, "target": "y
 def run(connection: socket.socket, settings: Settings) -> None:
     """Fit one training and answer; the process ends with this call."""
     _limit(settings)
-    rehearse(settings, until=functools.partial(_is_readable, connection))
+    _rehearse_for(connection, settings)
+    aside = _fork_aside(connection, settings)
     received = threading.Event()
     # Now, since a thread needs memory that a large body may leave none of.
     lifeline = threading.Thread(target=_end_with_parent, args=(connection, received), daemon=True)
@@ -45,8 +51,30 @@ def run(connection: socket.socket, settings: Settings) -> None:
     received.set()
     if body is None:
         _send(connection, _out_of_memory(settings))
-    else:
-        _send(connection, _train(body, settings, _Teller(connection)))
+        return
+    if aside:
+        aside.begin(body)
+    elsewhere = aside.answer if aside else nowhere
+    _send(connection, _train(body, settings, _Teller(connection), elsewhere))
+    if aside:
+        aside.end()
+
+
+def _fork_aside(connection: socket.socket, settings: Settings) -> Aside | None:
+    """Fork a second process where there is a core for it, and no work for a while."""
+    if cores() < 2 or _is_readable(connection, _IDLE_S):
+        return None
+    aside = Aside(
+        functools.partial(_rehearse_for, settings=settings),
+        functools.partial(fit_part, limits=settings),
+    )
+    # What this process has copied for itself, the two share again.
+    _rehearse_for(connection, settings)
+    return aside
+
+
+def _rehearse_for(connection: socket.socket, settings: Settings) -> None:
+    rehearse(settings, until=functools.partial(_is_readable, connection))
 
 
 def rehearse(settings: Settings, until: Callable[[], bool] = lambda: False) -> None:
@@ -96,10 +124,12 @@ class _Teller:
             _send(self._connection, {"progress": progress})
 
 
-def _train(body: bytearray, settings: Settings, tell: Tell) -> dict[str, object]:
+def _train(
+    body: bytearray, settings: Settings, tell: Tell, elsewhere: Elsewhere = nowhere
+) -> dict[str, object]:
     try:
         tell("reading")
-        trained = train(body, settings, tell)
+        trained = train(body, settings, tell, elsewhere)
     except Problem as problem:
         return _failed(problem)
     except MemoryError:
@@ -158,8 +188,8 @@ def _receive(connection: socket.socket) -> bytearray | None:
     return body
 
 
-def _is_readable(connection: socket.socket) -> bool:
-    return bool(select.select([connection], [], [], 0)[0])
+def _is_readable(connection: socket.socket, within_s: float = 0) -> bool:
+    return bool(select.select([connection], [], [], within_s)[0])
 
 
 def _exactly(connection: socket.socket, length: int) -> bytearray:

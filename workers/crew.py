@@ -107,6 +107,29 @@ def _read(answers: int) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _start(task: Task, todo: int, answers: int, processes: int) -> int:
     """Fork a process that does tasks until there are no more; return its id."""
+
+    def work() -> None:
+        _limit(processes)
+        _work(task, todo, answers)
+
+    return fork(work, todo, answers)
+
+
+def fork(work: Callable[[], None], *kept: int) -> int:
+    """Fork a process that does some work and ends, at the latest when this one does.
+
+    Parameters
+    ----------
+    work : callable
+        What it does.
+    *kept : int
+        The descriptors that it needs; the others are closed.
+
+    Returns
+    -------
+    pid : int
+        Its id, to wait for it by.
+    """
     parent = os.getpid()
     with warnings.catch_warnings():
         # Python 3.12 warns of other threads, whose locks a child would find taken for
@@ -117,9 +140,8 @@ def _start(task: Task, todo: int, answers: int, processes: int) -> int:
         return pid
     try:
         _die_with(parent)
-        _close_all_but(todo, answers)
-        _limit(processes)
-        _work(task, todo, answers)
+        _close_all_but(*kept)
+        work()
     finally:
         os._exit(0)
 
@@ -142,12 +164,13 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-def _close_all_but(todo: int, answers: int) -> None:
+def _close_all_but(*kept: int) -> None:
     """Close what the parent has open, so that others see it close when it dies."""
-    low, high = sorted((todo, answers))
-    os.closerange(3, low)
-    os.closerange(low + 1, high)
-    os.closerange(high + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    first = 3
+    for each in sorted(kept):
+        os.closerange(first, each)
+        first = each + 1
+    os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _limit(processes: int) -> None:
