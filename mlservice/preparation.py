@@ -11,7 +11,7 @@ as its training did.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 from msgspec import UNSET
@@ -163,10 +163,12 @@ class Preparation:
             return sparse
         return np.ascontiguousarray(np.hstack([numbers, texts.toarray()]))
 
-    def numbers(self, columns: Columns, rows: Rows) -> NDArray[np.float64]:
+    def numbers(
+        self, columns: Columns, rows: Rows, order: Literal["C", "F"] = "C"
+    ) -> NDArray[np.float64]:
         """Return the numeric features, filled and not scaled, of shape (n_samples, n_numbers)."""
         wanted = [(_numbers(columns[each.name]), each.fill) for each in self.number_features]
-        prepared = np.empty((_length(columns, rows), len(wanted)))
+        prepared = np.empty((_length(columns, rows), len(wanted)), order=order)
         for start in range(0, len(prepared), _BLOCK):
             block = slice(start, start + _BLOCK)
             chosen = block if rows is None else rows[block]

@@ -137,7 +137,8 @@ class TableScorer:
 
     def numbers(self, columns: Columns) -> NDArray[np.float64]:
         """Return the numeric features, filled and scaled, of shape (n_samples, n_numbers)."""
-        found = self.preparation.numbers(columns, None)
+        # By columns, as they come, it is filled in a quarter of the time.
+        found = self.preparation.numbers(columns, None, "F")
         if self._is_scaled:
             means, scales = self.preparation.scales[:, : found.shape[1]]
             with np.errstate(over="ignore"):

@@ -74,8 +74,8 @@ class Answer:
     ----------
     form : Form
         What each row's answer has.
-    predictions : list of str, int or bool
-        Of each row.
+    positions : ndarray of shape (n_samples,), intp
+        The class that each row is predicted to be, by its position in the model's.
     probabilities : ndarray of shape (n_samples, n_classes)
         Or (n_samples, top), then of the classes that `top` names.
     top : list of list of label, optional
@@ -85,10 +85,16 @@ class Answer:
     """
 
     form: Form
-    predictions: list[Label]
+    positions: NDArray[np.intp]
     probabilities: NDArray[np.float64]
     top: list[list[Label]] | None = None
     contributions: NDArray[np.float64] | None = None
+
+    @cached_property
+    def predictions(self) -> list[Label]:
+        """The label of each row's class."""
+        found: list[Label] = self.form.labels[self.positions].tolist()
+        return found
 
 
 def answer(form: Form, scored: Scored, columns: Columns) -> Answer:
@@ -100,5 +106,4 @@ def answer(form: Form, scored: Scored, columns: Columns) -> Answer:
         told["top"] = form.labels[places].tolist()
     if form.options.explain:
         told["contributions"] = contributions(form.scorer, columns)
-    positions = choose(scored, form.thresholds)
-    return Answer(form=form, predictions=form.labels[positions].tolist(), **told)
+    return Answer(form=form, positions=choose(scored, form.thresholds), **told)

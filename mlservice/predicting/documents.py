@@ -95,7 +95,8 @@ def in_arrow(model: str, answer: Answer, warnings: list[TableWarning]) -> bytes:
     check_installed()
     import pyarrow as pa
 
-    columns: dict[str, Any] = {"prediction": pa.array(answer.predictions)}
+    labels = pa.array(answer.form.scorer.labels)
+    columns: dict[str, Any] = {"prediction": labels.take(pa.array(answer.positions))}
     for name, cells in named_columns(answer):
         columns[name] = pa.array(cells)
     about = {"model": model, "warnings": _encode(warnings).decode()}

@@ -1,19 +1,18 @@
 """Decimal numbers in text, many at once."""
 
-import importlib.util
 import math
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mlservice import simd
+
 _CHARACTERS = b"0123456789+-.eE,"
-# Below, filling simdjson's buffers costs more than it saves.
-_SIMD_FROM_BYTES = 1 << 14
+_SIMD_FROM_BYTES = simd.FROM_BYTES
 # Lists and spaces, which simdjson would take.
 _OTHERS = (b"[", b" ", b"\t", b"\r", b"\n")
-_HAS_SIMD = importlib.util.find_spec("simdjson") is not None
+_HAS_SIMD = simd.HAS_SIMD
 
 _numbers = msgspec.json.Decoder(list[float])
 _with_missing = msgspec.json.Decoder(list[float | None])
@@ -55,11 +54,8 @@ def read_plain_decimals(text: bytes) -> NDArray[np.float64] | None:
     # What else JSON's grammar has makes simdjson refuse a list of numbers.
     if not _HAS_SIMD or len(text) < _SIMD_FROM_BYTES or any(each in text for each in _OTHERS):
         return None
-    import simdjson
-
     try:
-        numbers: Any = simdjson.Parser().parse(b"[%b]" % text)
-        return np.frombuffer(numbers.as_buffer(of_type="d"), np.float64)
+        return simd.read(b"[%b]" % text, simd.numbers)
     # The last one is for integers beyond 64 bits.
     except (ValueError, TypeError, RuntimeError):
         return None

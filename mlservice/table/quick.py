@@ -5,7 +5,6 @@ What it cannot read as arrays, or at all, is left to the careful reader, whose
 words tell what is wrong.
 """
 
-import importlib.util
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from itertools import chain
@@ -15,19 +14,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mlservice import simd
 from mlservice.table.columns import Column, Table
+from mlservice.table.records import from_records
 
-# Below, importing and filling simdjson's buffers costs more than it saves: measured.
-_SIMD_FROM_BYTES = 1 << 14
+_SIMD_FROM_BYTES = simd.FROM_BYTES
 # It looks for each member from the first.
 _SIMD_MOST_COLUMNS = 1_000
-_HAS_SIMD = importlib.util.find_spec("simdjson") is not None
+_HAS_SIMD = simd.HAS_SIMD
 
+
+class _Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    columns: list[str]
+    data: list[list[float]]
+    index: msgspec.Raw = msgspec.Raw()
+
+
+_split = msgspec.json.Decoder(_Split)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _numbers = msgspec.json.Decoder(list[float])
-_rows = msgspec.json.Decoder(list[list[float]])
 _cells = msgspec.json.Decoder(list[Any])
-_names = msgspec.json.Decoder(list[str])
 
 Pair = tuple[Table, dict[str, Any] | None]
 
@@ -45,7 +51,7 @@ def is_wrapped(names: Collection[str]) -> bool:
 
 
 def quick_table(body: bytes | bytearray) -> Pair | None:
-    """Read a table in columns or split, bare or as the member `data` of an object.
+    """Read a table, bare or as the member `data` of an object.
 
     Returns
     -------
@@ -54,16 +60,40 @@ def quick_table(body: bytes | bytearray) -> Pair | None:
         it, not judged, or None where it is bare. None if the body is anything else
         than such a table of equally long columns.
     """
-    if _HAS_SIMD and len(body) >= _SIMD_FROM_BYTES and (found := _by_simdjson(body)):
+    is_large = _HAS_SIMD and len(body) >= _SIMD_FROM_BYTES
+    if is_large and not _is_list(body) and (found := _by_simdjson(body)):
         return found
     try:
-        members = _members.decode(body)
-        if not is_wrapped(members.keys()):
-            return _pair(_from_members(members), None)
-        table = _from_members(_members.decode(members.pop("data")))
-        return _pair(table, {name: msgspec.json.decode(raw) for name, raw in members.items()})
+        return _by_msgspec(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
+
+
+def _by_msgspec(body: bytes | bytearray) -> Pair | None:
+    if table := _bare(body):
+        return _pair(table, None)
+    members = _members.decode(body)
+    if not is_wrapped(members.keys()):
+        return _pair(_from_members(members), None)
+    data = members.pop("data")
+    table = _bare(data) or _from_members(_members.decode(data))
+    return _pair(table, {name: msgspec.json.decode(raw) for name, raw in members.items()})
+
+
+def _is_list(text: bytes | bytearray | msgspec.Raw) -> bool:
+    return bytes(memoryview(text)[:16]).lstrip().startswith(b"[")
+
+
+def _bare(text: bytes | bytearray | msgspec.Raw) -> Table | None:
+    """Return a table in records or split, which is read at once; what is none shows early."""
+    if _is_list(text):
+        columns = from_records(text)
+        return _table(columns, "records") if columns else None
+    try:
+        found = _split.decode(text)
+    except msgspec.ValidationError:
+        return None
+    return _from_rows(found.columns, found.data)
 
 
 def _pair(table: Table | None, members: dict[str, Any] | None) -> Pair | None:
@@ -72,7 +102,7 @@ def _pair(table: Table | None, members: dict[str, Any] | None) -> Pair | None:
 
 def _from_members(members: dict[str, msgspec.Raw]) -> Table | None:
     if is_split(members.keys()):
-        return _from_rows(_names.decode(members["columns"]), _rows.decode(members["data"]))
+        return None
     return _table({name: _column(raw) for name, raw in members.items()}, "columns")
 
 
@@ -104,24 +134,23 @@ def _table(columns: dict[str, Column], form: str) -> Table | None:
 
 
 def _by_simdjson(body: bytes | bytearray) -> Pair | None:
-    import simdjson
-
     try:
-        document: Any = simdjson.Parser().parse(bytes(body))
-        if not isinstance(document, simdjson.Object):
-            return None
-        names, members = list(document.keys()), None
-        if is_wrapped(names):
-            members = {name: _plain(document[name]) for name in names if name != "data"}
-            document = document["data"]
-            names = list(document.keys())
-        # Of two members of one name the last counts; here it would be the first.
-        if len(set(names)) < len(names) or len(names) > _SIMD_MOST_COLUMNS:
-            return None
-        return _pair(_from_document(document, names, body), members)
-    # It raises these for what is no JSON, or not of the type that is asked for.
+        return simd.read(body, lambda document: _from_root(document, body))
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError):
         return None
+
+
+def _from_root(document: Any, body: bytes | bytearray) -> Pair | None:
+    # Of anything but an object it raises an error.
+    names, members = list(document.keys()), None
+    if is_wrapped(names):
+        members = {name: _plain(document[name]) for name in names if name != "data"}
+        document = document["data"]
+        names = list(document.keys())
+    # Of two members of one name the last counts; here it would be the first.
+    if len(set(names)) < len(names) or len(names) > _SIMD_MOST_COLUMNS:
+        return None
+    return _pair(_from_document(document, names, body), members)
 
 
 def _plain(value: Any) -> Any:
@@ -132,12 +161,12 @@ def _plain(value: Any) -> Any:
 
 def _from_document(document: Any, names: list[str], body: bytes | bytearray) -> Table | None:
     """Return the table; lists within lists, which buffers do not show, are left to others."""
-    opened = body.count(b"[")
+    opened = simd.lists_in(body)
     if is_split(set(names)):
         columns, rows = document["columns"].as_list(), document["data"]
         if set(map(len, rows)) != {len(columns)} or opened != len(rows) + len(names):
             return None
-        return _from_matrix(columns, np.frombuffer(rows.as_buffer(of_type="d"), np.float64))
+        return _from_matrix(columns, simd.numbers(rows))
     columns = {name: _simd_column(document[name]) for name in names}
     has_arrays = any(isinstance(column, np.ndarray) for column in columns.values())
     if has_arrays and opened != len(names):
@@ -147,7 +176,7 @@ def _from_document(document: Any, names: list[str], body: bytes | bytearray) -> 
 
 def _simd_column(cells: Any) -> Column:
     try:
-        return np.frombuffer(cells.as_buffer(of_type="d"), np.float64)
+        return simd.numbers(cells)
     except TypeError:
         found: list[Any] = cells.as_list()
         return found

@@ -1,6 +1,5 @@
 """Tensors as JSON: row by row, flat or nested as the shape is."""
 
-import importlib.util
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -9,12 +8,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mlservice import simd
 from mlservice.errors import MalformedJson
 from mlservice.tensors.datatypes import BF16, BYTES, STORED, Values, check_count, wrong
 
-# Below, importing and filling simdjson's buffers costs more than it saves.
-_SIMD_FROM_BYTES = 1 << 14
-_HAS_SIMD = importlib.util.find_spec("simdjson") is not None
+_SIMD_FROM_BYTES = simd.FROM_BYTES
+_HAS_SIMD = simd.HAS_SIMD
 _BINARY_ONLY = ("FP16", BF16)
 _FLOATS = ("FP32", "FP64")
 _LARGEST = {"FP32": float(np.finfo(np.float32).max), "FP64": float(np.finfo(np.float64).max)}
@@ -100,18 +99,17 @@ def matrix_of(data: bytes | msgspec.Raw) -> NDArray[np.float64] | None:
 
 def _by_simdjson(data: bytes) -> NDArray[np.float64] | None:
     """Return a list of numbers, or of lists of as many numbers each, or nothing."""
-    import simdjson
-
     try:
-        found: Any = simdjson.Parser().parse(data)
-        rows = data.count(b"[") - 1
-        # A buffer does not show where the lists within begin and end.
-        if rows and (len(found) != rows or len(set(map(len, found))) != 1):
-            return None
-        values = np.frombuffer(found.as_buffer(of_type="d"), np.float64)
-    # It raises these for what is no JSON, or not of the type that is asked for.
+        return simd.read(data, lambda found: _rectangular(found, simd.lists_in(data) - 1))
     except (ValueError, TypeError, AttributeError, RuntimeError):
         return None
+
+
+def _rectangular(found: Any, rows: int) -> NDArray[np.float64] | None:
+    # A buffer does not show where the lists within begin and end.
+    if rows and (len(found) != rows or len(set(map(len, found))) != 1):
+        return None
+    values = simd.numbers(found)
     return values.reshape(rows, -1) if rows else values
 
 
