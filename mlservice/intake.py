@@ -7,6 +7,7 @@ which stands between header and body.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -30,7 +31,9 @@ from mlservice.query import read_options
 from mlservice.schemas import Description, TrainingRequest, check_members, read_training
 from mlservice.settings import Settings
 from mlservice.table import (
+    Reach,
     Table,
+    all_there,
     check_installed,
     from_arrow_stream,
     from_csv,
@@ -61,15 +64,18 @@ class Sent:
     options : sequence of (str, str)
         Options of the training by their dotted names, where the body has none.
     body : bytes
-        Decoded of its content coding.
+        Decoded of its content coding; its end may be on its way.
     parent : Parent, optional
         The model that the fit starts from.
+    reach : callable, optional
+        Waits until so many bytes of the body are there, or all, and tells how many are.
     """
 
     media_type: str = JSON
     options: Options = ()
     body: bytes | bytearray
     parent: Parent | None = None
+    reach: Reach | None = None
 
     def header(self) -> bytes:
         """Return what stands before the body in the store; JSON alone needs nothing."""
@@ -82,10 +88,19 @@ class Sent:
         return msgpack.packb(header) + self.parent.file
 
 
-def unwrap(stored: bytes | bytearray) -> Sent:
-    """Read what the store has: a header and a body, or a body of JSON."""
+def unwrap(stored: bytes | bytearray, reach: Reach | None = None) -> Sent:
+    """Read what the store has: a header and a body, or a body of JSON.
+
+    Parameters
+    ----------
+    reach : callable, optional
+        As that of `Sent`, where `stored` is a bytearray; what is taken from its beginning
+        is not counted.
+    """
+    reach = reach or all_there(stored)
+    reach(_HEADER_BYTES)
     if not _has_header(stored):
-        return Sent(body=stored)
+        return Sent(body=stored, reach=reach)
     unpacker = msgpack.Unpacker(max_buffer_size=_HEADER_BYTES)
     unpacker.feed(stored[:_HEADER_BYTES])
     header = unpacker.unpack()
@@ -95,9 +110,10 @@ def unwrap(stored: bytes | bytearray) -> Sent:
     parent = None
     if "parent" in header:
         size = header.pop("parent_bytes")
+        reach(size)
         parent = Parent(id=header.pop("parent"), file=body[:size])
         del body[:size]
-    return Sent(body=body, parent=parent, **header)
+    return Sent(body=body, parent=parent, reach=reach, **header)
 
 
 def _has_header(stored: bytes | bytearray) -> bool:
@@ -196,6 +212,8 @@ def read(sent: Sent) -> tuple[TrainingRequest, Table | None]:
     ClientProblem
         If the body is not of its media type, or an option is wrong.
     """
+    if sent.reach and sent.media_type != CSV:
+        sent.reach(sys.maxsize)
     if sent.media_type == JSON:
         return read_training(sent.body), None
     if sent.media_type == FORM:
@@ -253,7 +271,7 @@ def _from_csv(sent: Sent) -> Table:
     part, weight = asked.evaluation, asked.sample_weight
     # No features, as far as that is known: an empty target is the last column.
     apart = {asked.target, *(name for name in (part.group, part.order, weight) if name)}
-    return from_csv(sent.body, delimiter_of(sent.options), apart=apart)
+    return from_csv(sent.body, delimiter_of(sent.options), apart=apart, reach=sent.reach)
 
 
 # A table, and the options that the body has beside it.

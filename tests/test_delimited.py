@@ -341,14 +341,15 @@ def test_text_may_come_in_pieces(size: int, quote: str) -> None:
     """Wherever a piece ends, the table is that of the whole text."""
     rows = [f"{i},{quote}t{i % 7}{quote},{i}.25" for i in range(40_000 if size > 7 else 40)]
     text = "\n".join(["a,b,c", *rows, ""]).encode()
-    body, left = bytearray(), iter(range(0, len(text), size))
+    body, came = bytearray(len(text)), 0
 
-    def more() -> bool:
-        start = next(left, None)
-        if start is not None:
-            body.extend(text[start : start + size])
-        return start is not None
+    def reach(wanted: int) -> int:
+        nonlocal came
+        while came < min(wanted, len(text)):
+            body[came : came + size] = text[came : came + size]
+            came = min(came + size, len(text))
+        return came
 
-    table = from_csv(body, more=more)
+    table = from_csv(body, reach=reach)
 
     assert {name: list(column) for name, column in table.columns.items()} == values(text)

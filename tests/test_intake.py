@@ -17,6 +17,7 @@ from redis import Redis
 
 from mlservice.errors import InvalidTable
 from mlservice.intake import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent, check, unwrap
+from mlservice.parent import Parent
 from mlservice.settings import Settings
 from mlservice.store import PIECE_BYTES
 from tests.support import Client, create, get, iris_columns, make_request, work
@@ -228,6 +229,38 @@ async def test_decoded_size_is_what_counts(client: Client) -> None:
     status, _ = await post(client, bomb, CSV_HEADERS | {"Content-Encoding": "gzip"})
 
     assert status == 413
+
+
+@pytest.mark.parametrize("size", [1, 1000, 10**6])
+@pytest.mark.parametrize("media_type", [CSV, NDJSON])
+def test_what_was_sent_may_come_in_pieces(media_type: str, size: int) -> None:
+    """Header, parent and body are told apart wherever a piece ends; the table is the whole one."""
+    lines = [b'{"a": %d, "y": %d}' % (i, i % 2) for i in range(3000)]
+    if media_type == CSV:
+        lines = [b"a,y", *(b"%d,%d" % (i, i % 2) for i in range(3000))]
+    parent = Parent(id="before", file=b"p" * 70_000)
+    sent = Sent(media_type=media_type, body=b"\n".join(lines), parent=parent)
+    stored = sent.header() + bytes(sent.body)
+    body, room = bytearray(len(stored) + 100), len(stored) + 100
+
+    def reach(wanted: int) -> int:
+        nonlocal room
+        while len(body) - room < wanted and room > 100:
+            came = len(stored) + 100 - room
+            at, piece = len(body) - room, stored[came : came + size]
+            body[at : at + len(piece)] = piece
+            room -= len(piece)
+        if room == 100 and len(body) - room < wanted:
+            del body[len(body) - room :]
+            room = 0
+        return len(body) - room
+
+    read = unwrap(body, reach)
+    _, dataset = check(read, Settings())
+
+    assert read.parent
+    assert (read.parent.id, bytes(read.parent.file)) == ("before", parent.file)
+    assert dataset.X[:, 0].tolist() == list(range(3000))
 
 
 @pytest.mark.parametrize("media_type", [JSON, CSV])

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from mlservice.errors import TrainerKilled, TrainingTimeout
+from mlservice.intake import CSV, Sent
 from mlservice.model import decode
 from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
@@ -198,6 +199,45 @@ async def test_a_fit_that_needs_too_much_memory_fails_by_itself() -> None:
 
     assert answer["problem"]["type"] == "/problems/training-memory"
     assert "MLSERVICE_TRAINING_MEMORY_BYTES" in answer["problem"]["detail"]
+    await pool.close()
+
+
+def _csv(head: bytes, rows: bytes) -> Callable[[int], AsyncIterator[bytes]]:
+    """Return what yields a training on a CSV, its rows again and again, in pieces."""
+    header = Sent(media_type=CSV, body=b"").header()
+
+    async def pieces(times: int) -> AsyncIterator[bytes]:
+        yield header + head
+        for _ in range(times):
+            yield rows
+
+    return pieces
+
+
+async def test_a_csv_that_comes_in_pieces_is_trained_on_as_a_whole(pool: Pool) -> None:
+    """What is read while it comes is all of the table."""
+    answer = await pool.run(_csv(b"a,b,y\n", b"1,2,0\n4,3,1\n2,5,0\n" * 10_000)(5))
+
+    assert msgspec.json.decode(answer["description"])["rows"] == 150_000
+
+
+async def test_a_csv_that_is_refused_at_its_beginning_is_told_when_all_has_come(
+    pool: Pool,
+) -> None:
+    """The child takes the rest, which it does not read, before it answers."""
+    answer = await pool.run(_csv(b"a,b,a\n", b"1,2,0\n" * 100_000)(20))
+
+    assert answer["problem"]["type"] == "/problems/invalid-table"
+
+
+async def test_a_csv_that_needs_too_much_memory_is_told_when_all_has_come() -> None:
+    """Memory that is lacking while the body comes is told as any other lack of it."""
+    pool = Pool(Settings(training_memory_bytes=400 * 1024 * 1024))
+    await pool.start()
+
+    answer = await pool.run(_csv(b"a,b,y\n", b"1,2,0\n4,3,1\n" * 250_000)(80))
+
+    assert answer["problem"]["type"] == "/problems/training-memory"
     await pool.close()
 
 

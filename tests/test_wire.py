@@ -1,9 +1,11 @@
 """Bodies, problems and request ids, over real sockets."""
 
 import asyncio
+import contextlib
 import gzip
 import io
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -11,8 +13,10 @@ import pytest
 from aiohttp import web
 
 from mlservice.app import create_app
+from mlservice.errors import BodyTooLarge
 from mlservice.intake import MEDIA_TYPES
 from mlservice.settings import Settings
+from mlservice.wire import read_ahead
 from tests.support import JSON, Client, Server, make_model, make_request, store_model
 
 
@@ -261,3 +265,55 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
 
     assert response.status == 200
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_pieces_are_read_ahead_in_their_order() -> None:
+    """The next piece comes while one is worked on; all come, each once."""
+    asked = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"a", b"b", b"c"):
+            asked.append(piece)
+            yield piece
+
+    found = []
+    async for piece in read_ahead(pieces()):
+        await asyncio.sleep(0)
+        found.append((piece, list(asked)))
+
+    assert [piece for piece, _ in found] == [b"a", b"b", b"c"]
+    assert found[0][1] == [b"a", b"b"]
+
+
+async def test_pieces_that_fail_to_come_fail_where_they_are_taken() -> None:
+    """What came before the failure is there."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise BodyTooLarge("It is too large.")
+
+    coming = read_ahead(pieces())
+
+    assert await anext(coming) == b"a"
+    with pytest.raises(BodyTooLarge):
+        await anext(coming)
+
+
+async def test_nothing_is_read_on_once_nobody_takes_it() -> None:
+    """The reading ends with its reader."""
+    before = asyncio.all_tasks()
+    ended = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            yield b"a"
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with contextlib.aclosing(read_ahead(pieces())) as coming:
+        assert await anext(coming) == b"a"
+        await asyncio.sleep(0)
+
+    assert ended.is_set()
+    assert asyncio.all_tasks() == before

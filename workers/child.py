@@ -1,7 +1,8 @@
 """What runs in a fit's own process: limits, lifeline, and frames of msgpack.
 
-A frame is a 4-byte big-endian length and that many bytes. The parent sends
-the body in pieces and ends it with an empty frame; the child answers with one
+A frame is a 4-byte big-endian length and that many bytes. The parent says in 8 bytes
+how large the body is at most, 0 where it does not know; sends it in pieces, and
+ends it with an empty frame; the child answers with one
 frame and exits. Frames before that one tell its progress. When the parent goes
 away, so does the child.
 """
@@ -24,14 +25,16 @@ import msgspec
 from mlservice.errors import InternalError, Problem, TrainingMemory
 from mlservice.model import encode
 from mlservice.settings import Settings
-from workers.aside import Aside
+from mlservice.table import Reach
+from workers.aside import MOST_BYTES, Aside
 from workers.crew import cores
 from workers.parting import Elsewhere, fit_part, nowhere
 from workers.progress import TELL_EVERY_S, Tell
 from workers.training import train
 
-LENGTH = struct.Struct(">I")
+LENGTH, MOST = struct.Struct(">I"), struct.Struct(">Q")
 _CPU_GRACE_S = 30
+_SOME_BYTES = 1 << 18
 # Trainings that follow each other at once find both cores busy.
 _IDLE_S = 0.02
 # Three classes, text and a part that is held out: the way of most trainings.
@@ -43,19 +46,22 @@ def run(connection: socket.socket, settings: Settings) -> None:
     _limit(settings)
     _rehearse_for(connection, settings)
     aside = _fork_aside(connection, settings)
-    received = threading.Event()
+    body = _Body(connection)
     # Now, since a thread needs memory that a large body may leave none of.
-    lifeline = threading.Thread(target=_end_with_parent, args=(connection, received), daemon=True)
+    lifeline = threading.Thread(
+        target=_end_with_parent, args=(connection, body.has_ended), daemon=True
+    )
     lifeline.start()
-    body = _receive(connection)
-    received.set()
-    if body is None:
-        _send(connection, _out_of_memory(settings))
-        return
+    body.begin()
+    # A small body, or enough of a large one to know it.
+    body.reach(MOST_BYTES + 1)
     if aside:
-        aside.begin(body)
+        aside.begin(body.there)
     elsewhere = aside.answer if aside else nowhere
-    _send(connection, _train(body, settings, _Teller(connection), elsewhere))
+    answer = _train(body.there, settings, _Teller(connection), elsewhere, body.reach)
+    # The parent sends all of it before it listens.
+    body.leave_rest()
+    _send(connection, answer)
     if aside:
         aside.end()
 
@@ -125,11 +131,15 @@ class _Teller:
 
 
 def _train(
-    body: bytearray, settings: Settings, tell: Tell, elsewhere: Elsewhere = nowhere
+    body: bytearray,
+    settings: Settings,
+    tell: Tell,
+    elsewhere: Elsewhere = nowhere,
+    reach: Reach | None = None,
 ) -> dict[str, object]:
     try:
         tell("reading")
-        trained = train(body, settings, tell, elsewhere)
+        trained = train(body, settings, tell, elsewhere, reach)
     except Problem as problem:
         return _failed(problem)
     except MemoryError:
@@ -174,18 +184,71 @@ def _limit(settings: Settings) -> None:
         file.write("1000")
 
 
-def _receive(connection: socket.socket) -> bytearray | None:
-    """Return the body, which is held once; None if it needs more memory than there is."""
-    body: bytearray | None = bytearray()
-    while length := LENGTH.unpack(_exactly(connection, LENGTH.size))[0]:
-        piece = _exactly(connection, length)
-        try:
-            if body is not None:
-                body += piece
-        except MemoryError:
-            # The parent sends the rest before it listens.
-            body = None
-    return body
+class _Body:
+    """A body as it comes, which is held once.
+
+    Attributes
+    ----------
+    there : bytearray
+        What has come, and room for what is known to come. What is taken from its
+        beginning is gone.
+    has_ended : Event
+        Set once all of it has come.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.there = bytearray()
+        self.has_ended = threading.Event()
+        self._connection = connection
+        self._room = 0
+        self._left_of_frame = 0
+
+    def begin(self) -> None:
+        """Learn how much will come at most, and make room for it."""
+        most = MOST.unpack(_exactly(self._connection, MOST.size))[0]
+        # A buffer that grows to 190 MB is moved 50 times, which takes 0.3 s. What needs
+        # more memory than there is, is told when it comes.
+        with contextlib.suppress(MemoryError):
+            self.there = bytearray(most)
+            self._room = most
+
+    def reach(self, size: int) -> int:
+        """Wait until so many bytes are there, or all, and tell how many are.
+
+        Raises
+        ------
+        MemoryError
+            If they need more memory than there is.
+        """
+        while len(self.there) - self._room < size and self._comes():
+            if not self._room:
+                self.there += bytes(min(self._left_of_frame, _SOME_BYTES))
+                self._room = min(self._left_of_frame, _SOME_BYTES)
+            at = len(self.there) - self._room
+            with memoryview(self.there) as view, view[at : at + self._left_of_frame] as place:
+                self._room -= self._take(place)
+        return len(self.there) - self._room
+
+    def leave_rest(self) -> None:
+        """Take what comes still, and keep none of it."""
+        some = memoryview(bytearray(_SOME_BYTES))
+        while self._comes():
+            self._take(some[: self._left_of_frame])
+
+    def _comes(self) -> bool:
+        """Tell whether more comes; leave no room once all has come."""
+        if not self._left_of_frame and not self.has_ended.is_set():
+            self._left_of_frame = LENGTH.unpack(_exactly(self._connection, LENGTH.size))[0]
+            if not self._left_of_frame:
+                self.has_ended.set()
+                del self.there[len(self.there) - self._room :]
+                self._room = 0
+        return not self.has_ended.is_set()
+
+    def _take(self, place: memoryview) -> int:
+        count = _receive(self._connection, place)
+        self._left_of_frame -= count
+        return count
 
 
 def _is_readable(connection: socket.socket, within_s: float = 0) -> bool:
@@ -196,16 +259,20 @@ def _exactly(connection: socket.socket, length: int) -> bytearray:
     received = bytearray(length)
     missing = memoryview(received)
     while missing:
-        count = connection.recv_into(missing)
-        if not count:
-            os._exit(0)
-        missing = missing[count:]
+        missing = missing[_receive(connection, missing) :]
     return received
 
 
-def _end_with_parent(connection: socket.socket, received: threading.Event) -> None:
+def _receive(connection: socket.socket, place: memoryview) -> int:
+    count = connection.recv_into(place)
+    if not count:
+        os._exit(0)
+    return count
+
+
+def _end_with_parent(connection: socket.socket, has_ended: threading.Event) -> None:
     """Wait for the parent to close its end, which it does by dying or giving up."""
-    received.wait()
+    has_ended.wait()
     with contextlib.suppress(OSError):
         connection.recv(1)
     os._exit(1)

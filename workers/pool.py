@@ -24,7 +24,7 @@ from mlservice.settings import Settings
 
 Report = Callable[[dict[str, Any]], None]
 
-_LENGTH_BYTES = 4
+_LENGTH_BYTES, _MOST_BYTES = 4, 8
 _MOST_ANSWER_BYTES = 1 << 30
 _MOST_FORKS, _FORK_PAUSE_S = 5, 0.05
 _FOR_CHILDREN = {
@@ -61,7 +61,9 @@ class _Child:
         except ConnectionError:
             return False
 
-    async def exchange(self, pieces: AsyncIterator[bytes], report: Report) -> dict[str, Any]:
+    async def exchange(
+        self, pieces: AsyncIterator[bytes], report: Report, most_bytes: int
+    ) -> dict[str, Any]:
         """Send a body, report what comes of progress, and return the child's answer.
 
         Raises
@@ -71,6 +73,7 @@ class _Child:
         """
         reader, writer = await asyncio.open_connection(sock=self._connection)
         try:
+            writer.write(most_bytes.to_bytes(_MOST_BYTES))
             async for piece in pieces:
                 writer.write(len(piece).to_bytes(_LENGTH_BYTES) + piece)
                 await writer.drain()
@@ -141,7 +144,9 @@ class Pool:
             self._spare = None
         await asyncio.gather(*self._ending)
 
-    async def run(self, pieces: AsyncIterator[bytes], report: Report = _ignore) -> dict[str, Any]:
+    async def run(
+        self, pieces: AsyncIterator[bytes], report: Report = _ignore, most_bytes: int = 0
+    ) -> dict[str, Any]:
         """Fit one training in a child; `restock` is due once its answer is used.
 
         Parameters
@@ -150,6 +155,8 @@ class Pool:
             The request's body.
         report : callable
             Gets `phase`, `iteration` and `max_iter` as the fit goes on.
+        most_bytes : int
+            How large the body is at most, for which the child makes room; 0: not known.
 
         Returns
         -------
@@ -166,7 +173,7 @@ class Pool:
         child = await self._take()
         try:
             async with asyncio.timeout(self._settings.training_timeout_s):
-                answer = await child.exchange(pieces, report)
+                answer = await child.exchange(pieces, report, most_bytes)
         except TimeoutError as error:
             await child.end()
             raise self._overran() from error

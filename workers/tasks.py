@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 import functools
-import itertools
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from mlservice.errors import DataLost, InternalError, Problem, StoreFull, StoreUnavailable
 from mlservice.settings import Settings
-from mlservice.store import Trainings
+from mlservice.store import PIECE_BYTES, Trainings
 from workers.pool import Pool
 from workers.telling import Progress, Telling
 
@@ -97,7 +96,11 @@ class Trainer:
 
     async def _fit(self, model_id: str, attempt: int, telling: Telling) -> dict[str, Any] | None:
         """Return the fit's answer, or None when the attempt is no longer ours."""
-        fit = asyncio.create_task(self._pool.run(self._data(model_id), telling.report))
+        first, count = await self._piece(model_id, 0)
+        data = self._data(model_id, first, count)
+        # Room for a small body is not worth it.
+        most_bytes = count * PIECE_BYTES if count > 1 else 0
+        fit = asyncio.create_task(self._pool.run(data, telling.report, most_bytes))
         try:
             while not (await asyncio.wait([fit], timeout=self._settings.renew_s))[0]:
                 if not await self._is_ours(model_id, attempt):
@@ -106,17 +109,29 @@ class Trainer:
         finally:
             fit.cancel()
             await asyncio.wait([fit])
+            await data.aclose()
             await telling.end()
 
-    async def _data(self, model_id: str) -> AsyncIterator[bytes]:
-        """Yield the training's body, each piece asked for again while the store is away."""
-        for index in itertools.count():
-            ask = functools.partial(self._trainings.piece, model_id, index)
-            piece, count = await self._insist(ask)
-            if piece is not None:
-                yield piece
-            if index + 1 >= count:
-                return
+    async def _data(
+        self, model_id: str, first: bytes | None, count: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the training's body, the next piece on its way while one is taken."""
+        piece = first
+        for index in range(1, count):
+            coming = asyncio.create_task(self._piece(model_id, index))
+            try:
+                if piece:
+                    yield piece
+                piece, _ = await coming
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+        if piece:
+            yield piece
+
+    async def _piece(self, model_id: str, index: int) -> tuple[bytes | None, int]:
+        """Ask for a piece, again while the store is away."""
+        return await self._insist(functools.partial(self._trainings.piece, model_id, index))
 
     async def _is_ours(self, model_id: str, attempt: int) -> bool:
         try:

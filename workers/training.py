@@ -21,6 +21,7 @@ from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Description, FitWarning, SolverChoice
 from mlservice.search import SearchDocument
 from mlservice.settings import Settings
+from mlservice.table import Reach
 from workers.evaluation import evaluate
 from workers.fitting import fit, has_converged
 from workers.inference import infer
@@ -43,6 +44,7 @@ def train(
     limits: Settings,
     tell: Tell = nobody,
     elsewhere: Elsewhere = nowhere,
+    reach: Reach | None = None,
 ) -> Trained:
     """Fit the model that a request asks for.
 
@@ -56,6 +58,8 @@ def train(
         Gets the phase, and the iteration and its limit where the solver has them.
     elsewhere : callable
         Waits for the fit of the part that is not held out, which is made here if it has none.
+    reach : callable, optional
+        Waits for so many bytes of `stored`, see `intake.unwrap`.
 
     Raises
     ------
@@ -64,7 +68,7 @@ def train(
     NumericalFailure
         If no finite coefficients were found.
     """
-    sent = unwrap(stored)
+    sent = unwrap(stored, reach)
     # The caller still holds the body, and the fit needs the memory.
     request, dataset = check(sent, limits, may_clear=True)
     dataset = with_parent(sent, request, dataset)

@@ -1,6 +1,7 @@
 """Train, describe, cancel and delete models."""
 
 import asyncio
+import contextlib
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,7 @@ from mlservice.wire import (
     check_media_type,
     named_model,
     preferred_wait,
+    read_ahead,
     read_pieces,
     respond,
 )
@@ -63,11 +65,12 @@ async def train(request: web.Request) -> web.Response:
     # A larger body is checked by its worker: parsing it here would stall other requests.
     once.add(sent.body)
     rest = await _append(models, model_id, sent.header() + sent.body)
-    async for piece in pieces:
-        once.add(piece)
-        if rest:
-            await models.append(model_id, rest)
-        rest = await _append(models, model_id, piece)
+    async with contextlib.aclosing(read_ahead(pieces)) as coming:
+        async for piece in coming:
+            once.add(piece)
+            if rest:
+                await models.append(model_id, rest)
+            rest = await _append(models, model_id, piece)
     record = await models.create(
         model_id,
         name=name,

@@ -6,6 +6,7 @@ What a cell may be is judged by who reads the column.
 """
 
 from mlservice.table.arrow import check_installed, from_arrow_stream, from_parquet
+from mlservice.table.blocks import Reach, all_there
 from mlservice.table.bounds import Extent, extent_of_arrow, extent_of_parquet
 from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
 from mlservice.table.decimals import read_decimals
@@ -20,7 +21,9 @@ __all__ = [
     "Column",
     "Extent",
     "Faults",
+    "Reach",
     "Table",
+    "all_there",
     "check_installed",
     "extent_of_arrow",
     "extent_of_parquet",

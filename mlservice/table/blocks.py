@@ -23,16 +23,16 @@ _NEWLINE = ord("\n")
 _MARKER = 9e99
 _MARKED = b",9e99,"
 
-More = Callable[[], bool]
+Reach = Callable[[int], int]
 
 
 class Irregular(Exception):
     """The plain reader cannot read this text."""
 
 
-def nothing_more() -> bool:
-    """Tell that a text is all there."""
-    return False
+def all_there(body: bytes | bytearray) -> Reach:
+    """Return what tells that the whole of a body is there."""
+    return lambda _: len(body)
 
 
 class Block(Protocol):
@@ -156,26 +156,26 @@ class NumbersBlock:
 
 
 def plain_blocks(
-    body: bytes | bytearray, start: int, delimiter: str, width: int, more: More = nothing_more
+    body: bytes | bytearray, start: int, delimiter: str, width: int, reach: Reach
 ) -> Iterator[Block]:
     """Yield the rows after `start` in blocks of about 256 KiB.
 
     Parameters
     ----------
-    more : callable
-        Appends to the body what comes next of it, and tells whether anything came.
+    reach : callable
+        Waits until so many bytes of the body are there, or all, and tells how many are.
 
     Raises
     ------
     Irregular
         If there is a quote, or a row that has not `width` cells or is empty.
     """
-    while start < (stop := line_end(body, start + PLAIN_BYTES, more)):
+    while start < (stop := line_end(body, start + PLAIN_BYTES, reach)):
         with memoryview(body) as view:
             text = bytes(view[start:stop])
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
-        is_last = stop == len(body) and not more()
+        is_last = reach(stop + 1) == stop
         text = text.rstrip(b"\n") if is_last else text.removesuffix(b"\n")
         if b'"' in text or b"\r" in text or b"\0" in text or not _is_utf8(text):
             raise Irregular
@@ -184,14 +184,13 @@ def plain_blocks(
         start = stop
 
 
-def line_end(body: bytes | bytearray, at: int, more: More) -> int:
+def line_end(body: bytes | bytearray, at: int, reach: Reach) -> int:
     """Return where the line ends that has the byte at `at`, or the text; wait for it."""
-    while len(body) <= at and more():
-        pass
-    while not (stop := body.find(b"\n", at) + 1):
-        at = len(body)
-        if not more():
-            return at
+    there = reach(at + 1)
+    while not (stop := body.find(b"\n", at, there) + 1):
+        at, there = there, reach(there + 1)
+        if there <= at:
+            return there
     return stop
 
 

@@ -6,6 +6,8 @@ An empty field is missing, an empty line is none.
 
 import codecs
 import contextlib
+import math
+import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,13 +16,14 @@ import numpy as np
 
 from mlservice.errors import escape
 from mlservice.table.blocks import (
+    PLAIN_BYTES,
     Block,
     Irregular,
-    More,
+    Reach,
     Records,
+    all_there,
     careful_blocks,
     line_end,
-    nothing_more,
     plain_blocks,
 )
 from mlservice.table.columns import Column, Faults, Table
@@ -28,6 +31,8 @@ from mlservice.table.numbers import Numbers
 
 Blocks = Callable[[], Iterator[Block]]
 _PIECE_BYTES = 1 << 20
+# Rows later in a text may be a little shorter than the first ones.
+_SPARE = 1.02
 # More different texts than these are not worth finding again.
 _MOST_SHARED = 10_000
 
@@ -38,14 +43,14 @@ def from_csv(
     texts: AbstractSet[str] = frozenset(),
     *,
     apart: AbstractSet[str] = frozenset(),
-    more: More = nothing_more,
+    reach: Reach | None = None,
 ) -> Table:
     """Read a table from CSV.
 
     Parameters
     ----------
     body : bytes
-        The text, or its beginning.
+        The text; its end may be on its way.
     delimiter : str
         One ASCII character.
     texts : set of str, optional
@@ -53,8 +58,8 @@ def from_csv(
     apart : set of str, optional
         Columns that are no part of the matrix which the other numeric columns make; empty
         for the last one.
-    more : callable, optional
-        Appends to the body what comes next of it, and tells whether anything came.
+    reach : callable, optional
+        Waits until so many bytes of the body are there, or all, and tells how many are.
 
     Raises
     ------
@@ -63,10 +68,10 @@ def from_csv(
         closed, ragged rows, names that stand twice, numbers beyond float64; or if
         there is no row.
     """
+    reach = reach or all_there(body)
     with contextlib.suppress(Irregular):
-        return _plain(body, delimiter, texts, apart, more)
-    while more():
-        pass
+        return _plain(body, delimiter, texts, apart, reach)
+    reach(sys.maxsize)
     return _careful(body, delimiter, texts, apart)
 
 
@@ -75,17 +80,20 @@ def _plain(
     delimiter: str,
     texts: AbstractSet[str],
     apart: AbstractSet[str],
-    more: More,
+    reach: Reach,
 ) -> Table:
     """Read what is plain, while the rest of it may be on its way."""
-    begin = line_end(body, 0, more)
+    begin = line_end(body, 0, reach)
     names = _plain_names(bytes(body[:begin]), delimiter)
 
     def blocks() -> Iterator[Block]:
-        return plain_blocks(body, begin, delimiter, len(names), more)
+        return plain_blocks(body, begin, delimiter, len(names), reach)
+
+    def expected(first: int) -> int:
+        return math.ceil(first * max(1.0, _SPARE * (len(body) - begin) / PLAIN_BYTES))
 
     maybe = _maybe_numeric(names, texts)
-    columns, is_finite = _gather(blocks, maybe, len(names), _places(names, apart))
+    columns, is_finite = _gather(blocks, maybe, len(names), _places(names, apart), expected)
     return _table(names, columns, lambda row: row + 2, is_finite=is_finite)
 
 
@@ -174,7 +182,9 @@ def _careful(
         return careful_blocks(records)
 
     maybe = _maybe_numeric(names, texts)
-    columns, is_finite = _gather(blocks, maybe, len(names), _places(names, apart))
+    columns, is_finite = _gather(
+        blocks, maybe, len(names), _places(names, apart), lambda _: len(lines)
+    )
     return _table(names, columns, lines.__getitem__, is_finite=is_finite)
 
 
@@ -196,19 +206,26 @@ def _table(
 
 
 def _gather(
-    blocks: Blocks, maybe: list[int], width: int, apart: set[int]
+    blocks: Blocks,
+    maybe: list[int],
+    width: int,
+    apart: set[int],
+    expected: Callable[[int], int],
 ) -> tuple[list[Column], bool]:
     """Return the columns, and whether none of their numbers is missing or infinite.
 
-    The first block tells which are numeric, and is seldom wrong.
+    The first block tells which are numeric, and is seldom wrong; and by its rows about how
+    many there are.
     """
     first = next(blocks(), None)
     if first is None:
         return [[] for _ in range(width)], True
     numeric = _numeric(iter([first]), maybe)
-    gathered = _build(blocks, numeric, width, apart)
+    rows = expected(first.rows)
+    gathered = _build(blocks, width, Numbers(numeric, apart, rows))
     if gathered is None:
-        gathered = _build(blocks, _numeric(blocks(), maybe), width, apart)
+        numeric = _numeric(blocks(), maybe)
+        gathered = _build(blocks, width, Numbers(numeric, apart, rows))
     return gathered or ([], True)
 
 
@@ -220,11 +237,9 @@ def _numeric(blocks: Iterator[Block], columns: list[int]) -> list[int]:
     return columns
 
 
-def _build(
-    blocks: Blocks, numeric: list[int], width: int, apart: set[int]
-) -> tuple[list[Column], bool] | None:
+def _build(blocks: Blocks, width: int, numbers: Numbers) -> tuple[list[Column], bool] | None:
     """Return the columns as `_gather` does, or None if one that should be numeric is not."""
-    numbers = Numbers(numeric, apart)
+    numeric = numbers.places
     texts: dict[int, list[str | None]] = {
         column: [] for column in range(width) if column not in set(numeric)
     }

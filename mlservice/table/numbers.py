@@ -20,6 +20,8 @@ class Numbers:
         Where the columns stand in the table.
     apart : set of int
         Those of them that are no part of the matrix.
+    rows : int
+        About how many rows will come: for so many there is room at once.
 
     Attributes
     ----------
@@ -27,13 +29,14 @@ class Numbers:
         Whether no number is missing or infinite, as far as that is told by sums.
     """
 
-    def __init__(self, places: Sequence[int], apart: AbstractSet[int]) -> None:
+    def __init__(self, places: Sequence[int], apart: AbstractSet[int], rows: int) -> None:
+        self.places = places
         self._within = [place for place in places if place not in apart]
         self._apart = [place for place in places if place in apart]
         self._taken = _chosen([place not in apart for place in places])
         self._left = _chosen([place in apart for place in places])
-        self._matrix = _Growing(len(self._within))
-        self._others = [_Growing(1) for _ in self._apart]
+        self._matrix = _Growing(rows, len(self._within))
+        self._others = [_Growing(rows, 1) for _ in self._apart]
         self.are_finite = True
 
     def append(self, rows: Matrix) -> None:
@@ -61,10 +64,10 @@ def _chosen(wanted: list[bool]) -> slice | list[int]:
 
 
 class _Growing:
-    """A matrix that grows in place by an eighth: a large one is moved, and not copied."""
+    """A matrix that grows in place by an eighth where it has no room."""
 
-    def __init__(self, width: int) -> None:
-        self._rows = np.empty((0, width))
+    def __init__(self, rows: int, width: int) -> None:
+        self._rows = np.empty((rows, width))
         self._count = 0
 
     def append(self, rows: Matrix) -> None:
