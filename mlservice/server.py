@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestHandler
 
 from mlservice.answering import Handle, answering, new_id, render
@@ -22,7 +21,7 @@ from mlservice.errors import InternalError, MalformedRequest, Overloaded, Proble
 from mlservice.reply import REQUEST_ID
 from mlservice.settings import Settings
 from mlservice.slowness import SlowReaders
-from mlservice.wire import SETTINGS, wrong_coding
+from mlservice.wire import SETTINGS
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +52,6 @@ class _Protocol(RequestHandler):
         if status >= 500:
             logger.error("a request failed in the server", exc_info=exc)
             problem: Problem = InternalError("The service has a bug; its log has more.")
-        elif isinstance(exc, ContentEncodingError):
-            problem = wrong_coding("one that needs another package")
         else:
             problem = MalformedRequest("The request must be valid HTTP/1.1, it is not.")
         identity = new_id()
@@ -168,6 +165,8 @@ class Runner(web.AppRunner):
         self._settings = app[SETTINGS]
         own = {
             "access_log": None,
+            # `content_of` does that.
+            "auto_decompress": False,
             "keepalive_timeout": self._settings.keepalive_timeout_s,
             "lingering_time": _LINGERING_S,
             "shutdown_timeout": self._settings.shutdown_timeout_s,

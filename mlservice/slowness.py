@@ -8,13 +8,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 
-from aiohttp.streams import StreamReader
-
+from mlservice.decoding import Source
 from mlservice.errors import RequestTooSlow
 from mlservice.settings import Settings, variable
 
 
-async def paced(content: StreamReader, settings: Settings) -> AsyncIterator[bytes]:
+async def paced(content: Source, settings: Settings) -> AsyncIterator[bytes]:
     """Yield a body as it arrives.
 
     Raises

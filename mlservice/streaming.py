@@ -22,7 +22,7 @@ from mlservice.predicting.rows import CsvReader, NdjsonReader, RowReader
 from mlservice.predicting.stream import Transformer
 from mlservice.reply import REQUEST_ID
 from mlservice.scoring import Scorer
-from mlservice.wire import SETTINGS
+from mlservice.wire import SETTINGS, content_of
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class _Stream:
 
     def __init__(self, request: web.Request, transformer: Transformer) -> None:
         self._request = request
+        self._content = content_of(request)
         self._transformer = transformer
         self._is_whole = False
         self._is_small = True
@@ -106,7 +107,7 @@ class _Stream:
         """Write what was read at the beginning, and then all the rest."""
         for each in first:
             await self._write(response, each)
-        while not self._request.content.at_eof():
+        while not self._content.at_eof():
             parts = self._feed(await self._read())
             while (part := await self._next(parts)) is not None:
                 await self._write(response, part)
@@ -127,7 +128,7 @@ class _Stream:
             self._request.transport.abort()
 
     def _feed(self, piece: bytes) -> Iterator[bytes]:
-        is_last = self._request.content.at_eof()
+        is_last = self._content.at_eof()
         self._is_small = len(piece) < _SMALL_BYTES
         return self._transformer.feed(piece, is_last=is_last)
 
@@ -138,7 +139,7 @@ class _Stream:
 
     async def _read(self) -> bytes:
         async with asyncio.timeout(self._idle_s):
-            return await self._request.content.readany()
+            return await self._content.readany()
 
     async def _write(self, response: web.StreamResponse, part: bytes) -> None:
         async with asyncio.timeout(self._idle_s):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from mlservice.decoding import CODINGS, Decoded, Source
 from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.reply import JSON_TYPE, Reply
 from mlservice.settings import Settings, variable
@@ -22,8 +23,6 @@ TRAININGS = web.AppKey("trainings", Trainings)
 QUEUE: web.AppKey[Callable[[], Awaitable[QueueState]]] = web.AppKey("queue")
 JSON = JSON_TYPE
 
-# What aiohttp decodes with nothing more installed.
-_CODINGS = ("gzip", "deflate", "identity")
 _CHARSETS = {"utf-8", "utf8", "us-ascii"}
 
 _encode = msgspec.json.Encoder().encode
@@ -89,17 +88,27 @@ def check_coding(request: web.Request) -> None:
         If `Content-Encoding` names another one than gzip, deflate and identity.
     """
     coding = request.headers.get("Content-Encoding", "identity").lower()
-    if coding not in _CODINGS:
-        raise wrong_coding(repr(coding[:64]))
+    if coding != "identity" and coding not in CODINGS:
+        # RFC 7694: this header tells a 415 for the coding from one for the media type.
+        raise UnsupportedMediaType(
+            f"Content-Encoding must be {' or '.join(CODINGS)}, it is {coding[:64]!r}.",
+            headers={"Accept-Encoding": ", ".join(CODINGS)},
+        )
 
 
-def wrong_coding(found: str) -> UnsupportedMediaType:
-    """Return the error for a content coding that is not read."""
-    # RFC 7694: this header tells a 415 for the coding from one for the media type.
-    return UnsupportedMediaType(
-        f"Content-Encoding must be {' or '.join(_CODINGS[:2])}, it is {found}.",
-        headers={"Accept-Encoding": ", ".join(_CODINGS[:2])},
-    )
+def content_of(request: web.Request) -> Source:
+    """Return a body to be read, without its content coding.
+
+    Raises
+    ------
+    UnsupportedMediaType
+        If the content coding is not read.
+    """
+    if "Content-Encoding" not in request.headers:
+        return request.content
+    check_coding(request)
+    coding = request.headers["Content-Encoding"].lower()
+    return Decoded(request.content, coding) if coding in CODINGS else request.content
 
 
 def preferred_wait(request: web.Request) -> int | None:
@@ -137,7 +146,7 @@ async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes
     # aiohttp's 64 KiB stop and start a fast client for each read.
     request.content.set_read_chunk_size(_READ_BYTES)
     piece, size = bytearray(), 0
-    async for chunk in paced(request.content, request.app[SETTINGS]):
+    async for chunk in paced(content_of(request), request.app[SETTINGS]):
         size += len(chunk)
         if size > most:
             raise _too_large(most, setting, "more")
@@ -174,20 +183,23 @@ async def read_whole(request: web.Request, setting: str) -> bytes | bytearray:
     ------
     BodyTooLarge
         As soon as the body is known to be larger.
+    RequestTooSlow
+        If it does not come.
     """
     most: int = getattr(request.app[SETTINGS], setting)
     if (request.content_length or 0) > most:
         raise _too_large(most, setting, f"{request.content_length}")
-    content = request.content
     # Nearly always the whole of a small body is there at once.
-    first = await content.readany()
-    if content.at_eof() and len(first) <= most:
-        return first
-    body = bytearray(first)
-    while len(body) <= most and not content.at_eof():
-        body += await content.readany()
-    if len(body) > most:
-        raise _too_large(most, setting, "more")
+    if request.content.is_eof() and "Content-Encoding" not in request.headers:
+        whole = await request.content.readany()
+        if len(whole) > most:
+            raise _too_large(most, setting, "more")
+        return whole
+    body = bytearray()
+    async for chunk in paced(content_of(request), request.app[SETTINGS]):
+        body += chunk
+        if len(body) > most:
+            raise _too_large(most, setting, "more")
     return body
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from redis import Redis
 
 from mlservice import jobs
 from mlservice.settings import Settings
+from tests.proxy import Proxy
 from tests.support import until
 from workers.patience import PatientWorker
 from workers.settings import worker_options
@@ -60,7 +62,7 @@ async def test_a_stop_while_the_store_is_awaited_is_clean(
     away = msgspec.structs.replace(settings, redis_url=f"unix://{tmp_path}/none.sock")
     worker = PatientWorker(handle_signals=False, **worker_options(away))
     run = asyncio.create_task(worker.async_run())
-    await until(lambda: _waits(caplog), within_s=10)
+    await until(lambda: _tells(caplog, "waits for its store to start"), within_s=10)
 
     worker.handle_sig(signal.SIGTERM)
     with contextlib.suppress(asyncio.CancelledError):
@@ -70,5 +72,55 @@ async def test_a_stop_while_the_store_is_awaited_is_clean(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def _waits(caplog: pytest.LogCaptureFixture) -> bool:
-    return "the worker waits for its store to start" in caplog.text
+async def test_an_entry_that_another_has_costs_no_slot_though_the_store_is_lost_over_it(
+    settings: Settings, redis: "Redis", caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that fails when the slot was given back already ends no worker."""
+    redis.set("arq:in-progress:held:1", b"1", ex=60)
+    redis.zadd(settings.queue_name, {"held:1": 1})
+    async with Proxy(settings.redis_url) as proxy:
+        proxy.answer(b"UNWATCH", b"-READONLY replica", times=3)
+        options = worker_options(msgspec.structs.replace(settings, redis_url=proxy.url))
+        worker = PatientWorker(handle_signals=False, **options | {"on_startup": None})
+        run = asyncio.create_task(worker.async_run())
+
+        async def has_met_all() -> bool:
+            assert not run.done(), run.exception()
+            return proxy.sprung == 3 and caplog.text.count("waits for its store") >= 3
+
+        await until(has_met_all, within_s=20)
+
+        assert worker.job_counter == 0
+        assert not worker.sem.locked()
+        worker.handle_sig(signal.SIGTERM)
+        await asyncio.wait([run])
+        await worker.close()
+
+
+async def test_an_end_that_cannot_be_noted_is_one_line(
+    settings: Settings, redis: "Redis", caplog: pytest.LogCaptureFixture
+) -> None:
+    """arq's note of a job that the record has is lost without a traceback."""
+    entry = jobs.entry("of-no-model", 1)
+    redis.set(f"arq:job:{entry.id}", entry.payload)
+    redis.zadd(settings.queue_name, {entry.id: 1})
+    async with Proxy(settings.redis_url) as proxy:
+        options = worker_options(msgspec.structs.replace(settings, redis_url=proxy.url))
+        # Its start would take the log away from the test.
+        worker = Slow(handle_signals=False, **options | {"on_startup": None})
+        run = asyncio.create_task(worker.async_run())
+        await asyncio.wait_for(worker.has_ended.wait(), 20)
+        worker.handle_sig(signal.SIGTERM)
+        await asyncio.wait([run])
+
+        await proxy.close()
+        worker.may_note.set()
+        await until(lambda: _tells(caplog, "is not noted"), within_s=10)
+        await worker.close()
+    gc.collect()
+
+    assert "never retrieved" not in caplog.text
+
+
+async def _tells(caplog: pytest.LogCaptureFixture, said: str) -> bool:
+    return said in caplog.text

@@ -19,7 +19,17 @@ from aiohttp import web
 from mlservice.server import _Server, allow_connections
 from mlservice.settings import Settings
 from tests.conftest import Serve, Spawn
-from tests.support import JSON, Client, Server, create, get, make_request, until
+from tests.support import (
+    JSON,
+    Client,
+    Server,
+    create,
+    get,
+    make_model,
+    make_request,
+    store_model,
+    until,
+)
 
 
 async def _open(
@@ -60,13 +70,17 @@ async def test_an_idle_connection_is_closed_when_its_time_is_over(serve: Serve) 
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "path", ["/models", "/models/{}/predictions", "/v2/models/{}/infer", "/v1/models/{}:predict"]
+)
 async def test_a_body_that_does_not_come_is_answered_and_its_connection_closed(
-    serve: Serve,
+    serve: Serve, settings: Settings, path: str
 ) -> None:
     """408 names the settings; nobody else waits for it meanwhile."""
     client = await serve(slow_client_s=0.3)
-    head = b"POST /models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
-    reader, writer = await _open(client, head)
+    path = path.format(await store_model(settings, make_model()))
+    head = "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{{"
+    reader, writer = await _open(client, head.format(path).encode())
     assert (await get(client, "/health/live"))["live"] is True
 
     answer = await _ended(reader, within_s=3)

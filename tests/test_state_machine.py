@@ -339,7 +339,7 @@ def test_every_interleaving_keeps_the_invariants(machine: type[Machine]) -> None
 MUTANTS = {
     "claim takes any attempt": (
         "claim",
-        " or tonumber(held[2]) + 1 ~= tonumber(attempt)",
+        " or (tonumber(held[2]) or -1) + 1 ~= tonumber(attempt)",
         "",
     ),
     "claim takes any state": ("claim", "held[1] ~= 'queued' or ", ""),

@@ -1,10 +1,13 @@
 """One attempt of a training, from its claim to its end, with a real pool and store."""
 
 import asyncio
+import contextlib
+import threading
 import uuid
 from collections.abc import AsyncIterator
 
 import msgspec
+import psutil
 import pytest
 from redis import Redis
 
@@ -12,7 +15,7 @@ from mlservice import jobs
 from mlservice.schemas import Description
 from mlservice.settings import Settings
 from mlservice.store import Link, Models, Record, Trainings, open_redis
-from tests.support import endless_request, make_request, until
+from tests.support import endless_request, fit_processes, make_request, until
 from workers.pool import Pool
 from workers.tasks import Trainer
 
@@ -98,6 +101,40 @@ async def test_a_training_without_its_data_fails_at_once(bench: Bench, redis: "R
     record = await bench.record(model_id)
     assert record.state == "failed"
     assert msgspec.json.decode(record.error)["type"] == "/problems/data-lost"
+
+
+async def test_a_process_that_cannot_be_forked_fails_its_training_and_no_other(
+    bench: Bench,
+) -> None:
+    """Where each forkserver is killed at once the training ends, and the next one is well."""
+    is_over = threading.Event()
+    killer = threading.Thread(target=_kill_forkservers, args=(is_over,))
+    doomed, after = await bench.create(make_request()), await bench.create(make_request())
+    spares = fit_processes()
+    for each in {*spares, *(spare.parent() for spare in spares)}:
+        assert each
+        each.kill()
+    await asyncio.to_thread(psutil.wait_procs, spares, 5)
+    killer.start()
+    try:
+        await bench.trainer.run(doomed, 1)
+    finally:
+        is_over.set()
+        await asyncio.to_thread(killer.join)
+
+    await bench.trainer.run(after, 1)
+
+    record = await bench.record(doomed)
+    assert (record.state, (await bench.record(after)).state) == ("failed", "ready")
+    assert b"the process that forks does not live" in record.error
+
+
+def _kill_forkservers(is_over: threading.Event) -> None:
+    while not is_over.wait(0.01):
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any("forkserver" in word for word in child.cmdline()):
+                    child.kill()
 
 
 async def test_a_model_deleted_while_it_trains_stops_its_fit_within_a_second(

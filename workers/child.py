@@ -43,6 +43,7 @@ _SMALL = {"data": {"x": list(range(24)), "y": ["a", "b", "c"] * 8}, "target": "y
 
 def run(connection: socket.socket, settings: Settings) -> None:
     """Fit one training and answer; the process ends with this call."""
+    _be_silent()
     _limit(settings)
     _rehearse_for(connection, settings)
     aside = _fork_aside(connection, settings)
@@ -163,6 +164,14 @@ def _out_of_memory(settings: Settings) -> dict[str, object]:
 
 def _failed(problem: Problem) -> dict[str, object]:
     return {"problem": problem.document()}
+
+
+def _be_silent() -> None:
+    """Send nowhere what libraries print: the worker's log is not theirs, its pipe may be full."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _limit(settings: Settings) -> None:

@@ -27,6 +27,8 @@ class PatientWorker(Worker):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._bell = Bell()
+        self._given_back = 0
+        self._noting: set[asyncio.Task[Any] | None] = set()
 
     async def main(self) -> None:
         """Wait for the store, then work until the worker is stopped."""
@@ -45,7 +47,9 @@ class PatientWorker(Worker):
         # end and arq's note of it would end the process with an error, and leave the rest.
         if not self._handle_signals:
             self.handle_sig(signal.SIGUSR1)
-        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        # What notes an end goes on when its job is cancelled.
+        noting = [task for task in self._noting if task]
+        await asyncio.gather(*self.tasks.values(), *noting, return_exceptions=True)
         self.tasks.clear()
         try:
             await super().close()
@@ -57,10 +61,15 @@ class PatientWorker(Worker):
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start jobs one by one, so that one that fails gives its slot back."""
         for job_id in job_ids:
+            held, self._given_back = self.job_counter, 0
+            task = self.tasks.get(job_id.decode())
             try:
                 await super().start_jobs([job_id])
             except (RedisError, OSError):
-                self._release_sem_dec_counter_on_complete()
+                # It may fail after it has given the slot back, or to a task, which will.
+                is_held = self.job_counter + self._given_back > held
+                if is_held and self.tasks.get(job_id.decode()) is task:
+                    self._release_sem_dec_counter_on_complete()
                 raise
 
     async def run_job(self, job_id: str, score: int) -> None:
@@ -73,6 +82,17 @@ class PatientWorker(Worker):
             logger.exception("entry %s is none of ours", job_id)
             await self.pool.zrem(self.queue_name, job_id)
 
+    async def finish_job(self, job_id: str, *args: Any, **options: Any) -> None:
+        """Note a job's end, which the record has already: arq's note may be lost."""
+        task = asyncio.current_task()
+        self._noting.add(task)
+        try:
+            await super().finish_job(job_id, *args, **options)
+        except (RedisError, OSError) as error:
+            logger.warning("the end of entry %s is not noted: %s", job_id, type(error).__name__)
+        finally:
+            self._noting.discard(task)
+
     async def _poll_iteration(self) -> None:
         try:
             await super()._poll_iteration()
@@ -84,6 +104,7 @@ class PatientWorker(Worker):
 
     def _release_sem_dec_counter_on_complete(self) -> None:
         super()._release_sem_dec_counter_on_complete()
+        self._given_back += 1
         # There may be an entry that waits for the slot.
         self._bell.ring()
 

@@ -7,6 +7,7 @@ nothing on its way.
 
 import asyncio
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
@@ -231,13 +232,13 @@ class Pool:
 
     def _fork(self) -> _Child:
         """Fork a child, also if the forkserver is killed meanwhile: the next try starts another."""
-        for _ in range(_MOST_FORKS - 1):
+        for _ in range(_MOST_FORKS):
             try:
                 return self._fork_once()
             except (EOFError, ConnectionError):
                 # One that has just died may not be known as dead yet.
                 time.sleep(_FORK_PAUSE_S)
-        return self._fork_once()
+        raise ConnectionResetError(errno.ECONNRESET, "the process that forks does not live")
 
     def _fork_once(self) -> _Child:
         ours, theirs = socket.socketpair()

@@ -33,6 +33,7 @@ from mlservice.wire import (
     CHANGES,
     JSON,
     SETTINGS,
+    TRAININGS,
     applied,
     caller,
     check_media_type,
@@ -176,7 +177,10 @@ def _sent(request: web.Request, first: bytes) -> Sent:
 
 async def describe(request: web.Request) -> web.Response:
     """Describe a model: what was asked for, how far it is, and what was learnt."""
-    record = await caller(request).models.record(await named_model(request))
+    models, model_id = caller(request).models, await named_model(request)
+    record = await models.record(model_id)
+    if await request.app[TRAININGS].look_after(record):
+        record = await models.record(model_id)
     wait_s = preferred_wait(request)
     if wait_s is not None:
         record = await request.app[CHANGES].until_ended(record, wait_s)

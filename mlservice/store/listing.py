@@ -70,5 +70,5 @@ async def _matching(
         pair
         for pair, (found, name) in zip(scanned, told, strict=True)
         if found and (not state or found.decode() == state)
-        if name.decode().startswith(prefix)
+        if (name or b"").decode().startswith(prefix)
     ]

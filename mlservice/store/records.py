@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from mlservice.errors import ModelNotFound
+from mlservice.errors import BrokenModel, ModelNotFound
 from mlservice.schemas import Links, State, Summary
 
 
@@ -49,15 +49,24 @@ class Record:
         ------
         ModelNotFound
             If the hash is empty.
+        BrokenModel
+            If it is no record.
         """
         if not stored:
             raise not_found(model_id)
+        try:
+            return cls._read(model_id, stored)
+        except (KeyError, ValueError) as error:
+            raise BrokenModel("The stored record must be whole, it is not.") from error
+
+    @classmethod
+    def _read(cls, model_id: str, stored: dict[bytes, bytes]) -> "Record":
         fields = {name.decode(): value for name, value in stored.items()}
         times = {name: int(fields[name]) for name in ("started", "finished") if name in fields}
         return cls(
             id=model_id,
             tenant=fields["tenant"].decode(),
-            state=fields["state"].decode(),  # type: ignore[arg-type]  # only the scripts write it
+            state=_state(fields["state"]),
             name=fields["name"].decode() or None,
             attempt=int(fields["attempt"]),
             created_ms=int(fields["created"]),
@@ -87,27 +96,34 @@ class Record:
         return members + b',"error":' + (self.error or b"null") + b"}"
 
 
+def _state(stored: bytes) -> State:
+    state: State = msgspec.convert(stored.decode(), State)
+    return state
+
+
 # What `read_summary` takes of a record, whose description may have megabytes.
 SUMMARY_FIELDS = ("state", "name", "attempt", "created", "started", "finished")
 
 
 def read_summary(model_id: str, values: Sequence[bytes | None]) -> Summary | None:
-    """Build what a list tells of a model from the `SUMMARY_FIELDS` of its hash, if there is one."""
-    state, name, attempt, *times = (value and value.decode() for value in values)
-    if not state or not attempt:
+    """Build what a list tells of a model from the `SUMMARY_FIELDS` of its hash, if it has them."""
+    state, name, attempt, *times = values
+    try:
+        moments = [int(time) if time else None for time in times]
+        told = _state(state or b""), (name or b"").decode() or None, int(attempt or b"")
+    except ValueError:
         return None
-    created, started, finished = (int(time) if time else None for time in times)
-    return _summary(model_id, state, name or None, int(attempt), (created, started, finished))
+    return _summary(model_id, *told, moments)
 
 
 def _summary(
-    model_id: str, state: str, name: str | None, attempt: int, times: Sequence[int | None]
+    model_id: str, state: State, name: str | None, attempt: int, times: Sequence[int | None]
 ) -> Summary:
     created, started, finished = (None if time is None else time_of(time) for time in times)
     return Summary(
         id=model_id,
         name=name,
-        state=state,  # type: ignore[arg-type]  # only the scripts write it
+        state=state,
         created_at=created or "",
         started_at=started,
         finished_at=finished,

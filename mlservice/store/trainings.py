@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -19,6 +19,7 @@ from mlservice.store import keys
 from mlservice.store.entries import EntryBuilder
 from mlservice.store.link import Link
 from mlservice.store.pieces import stage_all_but_last
+from mlservice.store.records import Record
 
 logger = logging.getLogger(__name__)
 
@@ -148,14 +149,49 @@ class Trainings:
         lock_ms = _ms(arq_lock_s(settings))
         groups = await self._link.script("overdue", settings.queue_name, lock_ms, LOCK_GRACE_MS)
         leases, deadlines, lost, expired = ([i.decode() for i in group] for group in groups)
-        for model_id in leases:
-            await self._reclaim(model_id)
-        for model_id in deadlines:
-            await self._give_up_waiting(model_id)
-        for model_id in lost:
-            await self._restore(model_id)
-        for model_id in expired:
-            await self._link.script("delete", model_id, settings.queue_name, "")
+        for step, ids in (
+            (self._reclaim, leases),
+            (self._give_up_waiting, deadlines),
+            (self._restore, lost),
+            (self._forget, expired),
+        ):
+            for model_id in ids:
+                await self._apart(step, model_id)
+
+    async def look_after(self, record: Record) -> bool:
+        """Act on one training that seems to be lost or to wait too long, as a sweep would.
+
+        Returns
+        -------
+        bool
+            Whether it seemed so; its record may then be another one.
+        """
+        now_ms, begun_ms = time.time() * 1000, record.started_ms or record.created_ms
+        if record.state == "training" and now_ms > begun_ms + _ms(self._settings.lease_s):
+            await self._apart(self._reclaim, record.id)
+        elif record.state == "queued" and now_ms > begun_ms + _ms(self._settings.queue_timeout_s):
+            await self._apart(self._give_up_waiting, record.id)
+        else:
+            return False
+        return True
+
+    async def _apart(self, step: Callable[[str], Awaitable[None]], model_id: str) -> None:
+        """Take one step of a sweep; what is broken in the store keeps no other model from its own.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the store is away.
+        """
+        try:
+            await step(model_id)
+        except (StoreUnavailable, ValueError) as error:
+            if isinstance(error, StoreUnavailable) and self._link.is_away:
+                raise
+            logger.warning("model %s cannot be swept: %s", model_id, type(error).__name__)
+
+    async def _forget(self, model_id: str) -> None:
+        await self._link.script("delete", model_id, self._settings.queue_name, "")
 
     async def _reclaim(self, model_id: str) -> None:
         attempt = await self._attempt(model_id)

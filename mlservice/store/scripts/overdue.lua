@@ -6,8 +6,9 @@ local time, most = now(), 100
 local function due(set) return redis.call('ZRANGE', set, '-inf', time, 'BYSCORE', 'LIMIT', 0, most) end
 
 local function entry_is_lost(id)
-  local attempt = redis.call('HGET', record_of(id), 'attempt')
-  local entry = id .. ':' .. (tonumber(attempt or 0) + 1)
+  -- A record that is broken must not keep the others from being seen.
+  local attempt = redis.pcall('HGET', record_of(id), 'attempt')
+  local entry = id .. ':' .. ((tonumber(attempt) or 0) + 1)
   if not redis.call('ZSCORE', ARGV[1], entry) then return true end
   if redis.call('EXISTS', 'arq:job:' .. entry) == 0 then return true end
   -- A worker claims within milliseconds of locking; one that did not has died.

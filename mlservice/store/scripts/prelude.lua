@@ -40,9 +40,10 @@ local FRONT, END, STEP = 3600000, 30000, 30000
 local function turn_of(tenant, queue)
   local front, last = moment() - FRONT, redis.call('ZRANGE', open_of(tenant), 0, 0, 'REV')[1]
   if not last then return front end
-  local held = redis.call('HMGET', record_of(last), 'state', 'attempt')
-  if held[1] ~= 'queued' then return front end
-  local place = redis.call('ZSCORE', queue, last .. ':' .. (tonumber(held[2]) + 1))
+  -- A record that is broken must keep its tenant from nothing.
+  local held = redis.pcall('HMGET', record_of(last), 'state', 'attempt')
+  if held.err or held[1] ~= 'queued' then return front end
+  local place = redis.call('ZSCORE', queue, last .. ':' .. ((tonumber(held[2]) or 0) + 1))
   return math.min(math.max(front, tonumber(place or 0) + STEP), moment() - END)
 end
 
