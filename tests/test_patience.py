@@ -92,6 +92,7 @@ async def test_an_entry_that_another_has_costs_no_slot_though_the_store_is_lost_
 
         assert worker.job_counter == 0
         assert not worker.sem.locked()
+        await until(lambda: _has_free_connections(worker), within_s=5)
         worker.handle_sig(signal.SIGTERM)
         await asyncio.wait([run])
         await worker.close()
@@ -120,6 +121,11 @@ async def test_an_end_that_cannot_be_noted_is_one_line(
     gc.collect()
 
     assert "never retrieved" not in caplog.text
+
+
+async def _has_free_connections(worker: PatientWorker) -> bool:
+    """Tell whether no more than the one that hears the bell, and one that polls, are taken."""
+    return len(worker.pool.connection_pool._in_use_connections) <= 2
 
 
 async def _tells(caplog: pytest.LogCaptureFixture, said: str) -> bool:

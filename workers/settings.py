@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import RedisSettings
 from arq.worker import Function, func
 from redis.asyncio import BlockingConnectionPool
 
@@ -24,6 +24,7 @@ from mlservice.store import (
     refuse_risks,
 )
 from workers import tasks
+from workers.pipelines import QueueRedis
 from workers.pool import Pool
 
 
@@ -46,7 +47,7 @@ def worker_options(settings: Settings) -> dict[str, Any]:
     return {
         "functions": [_training(settings)],
         "queue_name": settings.queue_name,
-        "redis_pool": ArqRedis(
+        "redis_pool": QueueRedis(
             pool,
             job_serializer=jobs.pack,
             job_deserializer=jobs.unpack,
