@@ -128,7 +128,10 @@ async def as_anonymous(request: web.Request, scope: Scope) -> str:  # noqa: ARG0
 
 
 class Limits:
-    """How many requests a tenant may send: each process for predictions, all for the rest.
+    """How many requests a tenant may send.
+
+    Those of predictions are counted in each process, which has its share of the rate; the
+    others in the store, for all processes together.
 
     Parameters
     ----------
@@ -141,7 +144,7 @@ class Limits:
     def __init__(self, settings: Settings, grants: Grants) -> None:
         self._predict_rate = settings.predict_rate
         self._train_rate = settings.train_rate
-        self._predictions = Rate(settings.predict_rate or 1, 1)
+        self._predictions = _share(settings.predict_rate or 1, settings.processes)
         self._grants = grants
 
     async def take(self, tenant: str, scope: Scope) -> dict[str, str]:
@@ -160,6 +163,13 @@ class Limits:
             return {}
         standing = await self._grants.take(tenant, self._train_rate, MINUTE_S)
         return _told("train", self._train_rate, MINUTE_S, standing)
+
+
+def _share(rate: int, processes: int) -> Rate:
+    """Return what one of some processes may let pass of so many a second in all."""
+    most = max(1, rate // processes)
+    # Less than one a second for each is one in several seconds.
+    return Rate(most, most * processes / rate)
 
 
 def _told(policy: str, most: int, period_s: int, standing: Standing) -> dict[str, str]:

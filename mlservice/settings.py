@@ -66,8 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=0,
-            description="Most requests a second, per tenant and process, to predict and read; "
-            "0: any number.",
+            description="Most requests a second, per tenant, to predict and read, shared out "
+            "among the `processes`; 0: any number.",
         ),
     ] = 0
     train_rate: Annotated[

@@ -114,7 +114,14 @@ def spawn(settings: Settings, tmp_path: Path) -> Iterator[Spawn]:
             **variables,
         }
         with (tmp_path / f"log{len(started)}.txt").open("w") as log:
-            process = subprocess.Popen(command, env=environ, stderr=log, text=True, cwd=tmp_path)
+            process = subprocess.Popen(
+                command,
+                env=environ,
+                stderr=log,
+                text=True,
+                cwd=tmp_path,
+                start_new_session=True,  # a terminal of its own, as it were
+            )
         started.append(process)
         return process
 

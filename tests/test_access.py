@@ -1,6 +1,7 @@
 """Who may do what: every route with every kind of key, made from the table of routes."""
 
 import asyncio
+import itertools
 import logging
 import re
 import time
@@ -15,6 +16,7 @@ from aiohttp import ClientPayloadError, ClientResponse, ServerDisconnectedError,
 from redis import Redis
 
 from mlservice import jobs, keyring
+from mlservice.access import _share
 from mlservice.app import create_app
 from mlservice.doorkeeper import network
 from mlservice.routes import ROUTES
@@ -494,6 +496,27 @@ async def test_failures_tell_what_is_left_too(serve: Serve) -> None:
     async with client.get(f"/models/{uuid.uuid4()}") as response:
         assert response.status == 404
         assert response.headers["RateLimit"].startswith('"predict";r=4;')
+
+
+@pytest.mark.parametrize(("rate", "processes"), [(8, 2), (5, 2), (1, 2), (1, 8), (7, 1)])
+def test_processes_share_out_the_rate_of_predictions(rate: int, processes: int) -> None:
+    """In 100 s each of them lets its part of it pass, and a burst in front."""
+    clock = itertools.count()
+    share = _share(rate, processes)
+    share._clock = lambda: next(clock) / 1000
+
+    passed = sum(not share.take("a").wait_s for _ in range(100_000))
+
+    assert passed == pytest.approx(100 * rate / processes, abs=max(1, rate // processes) + 1)
+
+
+async def test_a_process_of_two_lets_half_of_the_rate_pass(serve: Serve) -> None:
+    """A tenant that reaches both gets what the setting says, not twice as much."""
+    client = await serve(require_keys=False, predict_rate=6, processes=2)
+
+    statuses = [(await client.get("/models")).status for _ in range(4)]
+
+    assert statuses == [200, 200, 200, 429]
 
 
 async def test_rates_hold_without_keys_too(serve: Serve) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mlservice.embedded import valkey
+from mlservice.embedded import stack, valkey
 from mlservice.embedded.process import Supervised
 from mlservice.errors import BadSetting
+from mlservice.settings import Settings
 from tests.support import until
 
 
@@ -145,3 +146,10 @@ async def test_a_child_that_does_not_stop_is_killed(caplog: pytest.LogCaptureFix
     assert "stubborn did not stop" in caplog.text
     os.close(read)
     os.close(write)
+
+
+def test_api_processes_are_told_how_many_they_are() -> None:
+    """Each has its share of what is counted in a process, though a flag has set their number."""
+    told = stack._environ(Settings(redis_url="redis://x", processes=3))
+
+    assert Settings.from_environ(told).processes == 3

@@ -1,6 +1,7 @@
 """What happens when workers and their children die: real processes, real signals."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -250,6 +251,26 @@ async def test_a_worker_that_is_told_to_stop_gives_its_training_back_at_once(
     assert document["state"] == "queued"
 
 
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+async def test_ctrl_c_in_a_workers_terminal_is_a_stop_in_order(
+    client: Client, spawn: Spawn, redis: "Redis", tmp_path: Path, entry: list[str]
+) -> None:
+    """SIGINT to all of its processes: exit code 0, no word of it by any, no attempt used up."""
+    model_id = await create(client, endless_request())
+    worker = spawn(*entry, **SHORT)
+    _, fit = await _fitting(worker)
+
+    os.killpg(worker.pid, signal.SIGINT)
+
+    assert await asyncio.to_thread(worker.wait, 5) == 0
+    await until(lambda: _is_gone(fit), within_s=1)
+    assert (await get(client, f"/models/{model_id}"))["state"] == "queued"
+    attempts: Any = redis.hget(f"mls:model:{model_id}", "attempts")
+    assert int(attempts) == 4
+    said = (tmp_path / "log0.txt").read_text()
+    assert [word for word in ("KeyboardInterrupt", "Traceback") if word in said] == []
+
+
 async def test_an_api_alone_ends_what_no_worker_finishes(client: Client, spawn: Spawn) -> None:
     """The API's own sweeper notices a lost worker when no other worker lives."""
     model_id = await create(client, endless_request())
@@ -283,6 +304,23 @@ async def test_a_worker_outlives_a_store_that_goes_away(
         spawn(*start_store)
 
         await until(lambda: _trains(client), within_s=10)
+    assert worker.poll() is None
+
+
+async def test_a_store_that_pauses_forgets_and_throws_everybody_out_is_not_noticed(
+    client: Client, spawn: Spawn, redis: "Redis"
+) -> None:
+    """Connections, subscriptions and scripts are had again, and every answer is the right one."""
+    worker = spawn(*MODULE, **SHORT)
+    await until(lambda: _trains(client), within_s=20)
+    for _ in range(5):
+        for kind in ("pubsub", "normal"):
+            redis.client_kill_filter(_type=kind, skipme=True)
+        redis.script_flush()
+        redis.client_pause(300)
+
+        assert await _trains(client)
+        assert len((await get(client, "/models"))["models"]) > 1
     assert worker.poll() is None
 
 

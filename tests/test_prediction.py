@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from mlservice.model import Model
 from mlservice.query import read_query
 from mlservice.schemas import Feature
 from mlservice.settings import Settings
-from tests.support import Client, create, get, make_model, make_request, store_model
+from tests.support import Client, create, get, make_model, make_request, store_model, until
 
 
 async def test_a_row_is_matched_by_name_in_any_order(client: Client, settings: Settings) -> None:
@@ -253,3 +254,34 @@ async def test_a_prediction_by_id_may_be_kept_and_one_by_alias_may_not(
     assert "Cache-Control" not in by_alias.headers
     assert "Cache-Control" not in by_alias_again.headers
     assert await first.read() == await again.read() == await by_alias_again.read()
+
+
+async def test_a_model_deleted_in_a_storm_of_predictions_is_right_or_gone(
+    client: Client, settings: Settings
+) -> None:
+    """Each answer is the model's or 404, and none is the model's once its deletion was told."""
+    model_id = await store_model(settings, make_model())
+    url = f"/models/{model_id}?a=1&b=2"
+    right, is_told, answers = await get(client, url), asyncio.Event(), Counter[int]()
+
+    async def ask() -> None:
+        while not is_told.is_set() or answers[404] < 100:
+            was_told = is_told.is_set()
+            async with client.get(url) as response:
+                document = await response.json()
+            answers[response.status] += 1
+            assert response.status == (404 if was_told else response.status)
+            assert response.status == 404 or document == right
+
+    asking = [asyncio.create_task(ask()) for _ in range(20)]
+
+    async def is_under_way() -> bool:
+        return answers[200] > 100
+
+    await until(is_under_way, within_s=10)
+    async with client.delete(f"/models/{model_id}") as response:
+        assert response.status == 204
+    is_told.set()
+
+    await asyncio.gather(*asking)
+    assert set(answers) == {200, 404}

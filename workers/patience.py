@@ -57,6 +57,7 @@ class PatientWorker(Worker):
             logger.warning("the worker stops without its store")
             if self.on_shutdown:
                 await self.on_shutdown(self.ctx)
+            await self.pool.close(close_connection_pool=True)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start jobs one by one, so that one that fails gives its slot back."""

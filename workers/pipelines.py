@@ -4,6 +4,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
+from redis.exceptions import RedisError
 
 
 class _Returning(Pipeline):
@@ -11,11 +12,12 @@ class _Returning(Pipeline):
         """Give the connection back; redis-py 5 keeps it for ever where UNWATCH is not answered."""
         try:
             await super().reset()  # type: ignore[no-untyped-call]  # redis-py 5 types few of its own
-        finally:
+        except (RedisError, OSError):
             if connection := self.connection:
                 self.connection, self.watching = None, False
                 await connection.disconnect(nowait=True)
                 await self.connection_pool.release(connection)
+            raise
 
 
 class QueueRedis(ArqRedis):

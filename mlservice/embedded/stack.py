@@ -106,6 +106,7 @@ def _environ(settings: Settings) -> dict[str, str]:
     return os.environ | {
         variable("redis_url"): settings.store_url,
         variable("host"): settings.host,
+        variable("processes"): str(settings.processes),
         variable("require_keys"): str(settings.require_keys),
         variable("allow_anonymous"): str(settings.allow_anonymous),
         variable("accept_store_risks"): settings.accept_store_risks,
