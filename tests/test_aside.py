@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -59,6 +60,38 @@ def test_large_body_is_left_to_the_first(start: Callable[..., Aside]) -> None:
 
     assert aside.answer() is None
     assert not psutil.pid_exists(aside._pid)
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(20_000, True), (1_000_000, False)])
+def test_answer_arrives_whole_or_not_at_all(
+    start: Callable[..., Aside], count: int, is_told: bool
+) -> None:
+    """Many coefficients come in one message; what is too long for one is no error."""
+    numbers = [0.1] * count
+    aside = start(lambda _: {"coef": numbers})
+
+    aside.begin(b"body")
+
+    assert aside.answer() == ({"coef": numbers} if is_told else None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the share is found in /proc")
+@pytest.mark.parametrize(("megabytes", "is_told"), [(50, True), (300, False)])
+def test_second_process_has_an_eighth_of_the_memory(megabytes: int, is_told: bool) -> None:
+    """The two together stay near the limit of one; the first has the rest."""
+
+    def limit(_: socket.socket) -> None:
+        used = psutil.Process().memory_info().data
+        resource.setrlimit(resource.RLIMIT_DATA, (used + (800 << 20), resource.RLIM_INFINITY))
+
+    def work(_: bytes) -> Answer:
+        return {"bytes": len(bytearray(megabytes << 20))}
+
+    aside = Aside(limit, work)
+    aside.begin(b"body")
+
+    assert (aside.answer() is not None) == is_told
+    aside.end()
 
 
 def _stop(_: bytes) -> Answer:

@@ -14,11 +14,13 @@ from typing import Any
 
 import msgpack
 
-from workers.crew import fork
+from workers.crew import fork, share_memory
 
 # A larger table takes the second process's time to read, and memory twice.
 MOST_BYTES = 1 << 16
-_MOST_ANSWER_BYTES = 1 << 17
+_MOST_ANSWER_BYTES = 1 << 20
+# A small table's fit needs less than this part of the memory that is left, or is made by the first.
+_SHARES = 8
 
 Work = Callable[[bytes], dict[str, Any] | None]
 
@@ -54,7 +56,8 @@ class Aside:
         """Wait for what it has found; None where it has nothing, or is dead."""
         if not self._has_body:
             return None
-        with contextlib.suppress(OSError):
+        # What is no msgpack was cut off, and too long.
+        with contextlib.suppress(OSError, ValueError):
             if answer := self._connection.recv(_MOST_ANSWER_BYTES):
                 found: dict[str, Any] = msgpack.unpackb(answer)
                 return found
@@ -71,5 +74,6 @@ class Aside:
 
 def _run(connection: socket.socket, prepare: Callable[[socket.socket], None], work: Work) -> None:
     prepare(connection)
+    share_memory(_SHARES)
     if (body := connection.recv(MOST_BYTES)) and (found := work(body)):
         connection.send(msgpack.packb(found))

@@ -109,7 +109,7 @@ def _start(task: Task, todo: int, answers: int, processes: int) -> int:
     """Fork a process that does tasks until there are no more; return its id."""
 
     def work() -> None:
-        _limit(processes)
+        share_memory(processes)
         _work(task, todo, answers)
 
     return fork(work, todo, answers)
@@ -173,7 +173,7 @@ def _close_all_but(*kept: int) -> None:
     os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def _limit(processes: int) -> None:
+def share_memory(processes: int) -> None:
     """Leave this process its share of the memory that its parent may still take."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if soft == resource.RLIM_INFINITY or sys.platform != "linux":
