@@ -69,8 +69,12 @@ class ModelCounts:
 
     def add_rows(self, by_class: Iterable[int], seconds: float) -> None:
         """Count a request for many rows, by how many are of each class."""
-        self.by_class = [sum(pair) for pair in zip(self.by_class, by_class, strict=True)]
+        self.add_some(by_class)
         self.durations.add(seconds)
+
+    def add_some(self, by_class: Iterable[int]) -> None:
+        """Count some rows of a request, which is counted when it ends."""
+        self.by_class = [sum(pair) for pair in zip(self.by_class, by_class, strict=True)]
 
     def figures(self) -> ModelFigures:
         """Return what was counted."""

@@ -7,11 +7,13 @@ the client takes of the answer.
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from time import perf_counter
 
 from aiohttp import web
 
 from mlservice import logs
-from mlservice.errors import MalformedRequest, NotAcceptable
+from mlservice.counts import ModelCounts
+from mlservice.errors import ClientProblem, MalformedRequest, NotAcceptable
 from mlservice.intake import CSV, NDJSON, delimiter_of
 from mlservice.predicting.answer import Form, form_of
 from mlservice.predicting.lines import CSV_LINES, NDJSON_LINES, Writer
@@ -53,7 +55,8 @@ async def predict_lines(
         raise NotAcceptable(f"Explanations must be {NDJSON} here, not {answered_as}.")
     wanted = Wanted(features=scorer.table.preparation.features, target=scorer.target)
     reader = _reader(sent_as, query, wanted, form)
-    stream = _Stream(request, Transformer(reader, LINES[answered_as], form, wanted))
+    machine = Transformer(reader, LINES[answered_as], form, wanted)
+    stream = _Stream(request, machine, scorer.counts)
     first = await stream.begin()
     response = web.StreamResponse(headers={REQUEST_ID: logs.request_id.get()})
     response.content_type = answered_as
@@ -82,16 +85,25 @@ def _reader(
 class _Stream:
     """A body under way, and the answer to it."""
 
-    def __init__(self, request: web.Request, transformer: Transformer) -> None:
+    def __init__(self, request: web.Request, transformer: Transformer, counts: ModelCounts) -> None:
         self._request = request
         self._content = content_of(request)
         self._transformer = transformer
+        self._counts = counts
+        self._worked_s = 0.0
         self._is_whole = False
         self._is_small = True
         self._idle_s = request.app[SETTINGS].prediction_idle_s
 
     async def begin(self) -> list[bytes]:
         """Read until rows begin, and return the first of the answer."""
+        try:
+            return await self._begin()
+        except ClientProblem:
+            self._counts.errors += 1
+            raise
+
+    async def _begin(self) -> list[bytes]:
         first: list[bytes] = []
         while not self._transformer.is_open:
             try:
@@ -124,6 +136,7 @@ class _Stream:
         The end of the chunks is not sent then, so that no client takes it for all.
         """
         self.keep(None)
+        self._counts.durations.add(self._worked_s)
         if not self._is_whole and self._request.transport:
             self._request.transport.abort()
 
@@ -133,9 +146,11 @@ class _Stream:
         return self._transformer.feed(piece, is_last=is_last)
 
     async def _next(self, parts: Iterator[bytes]) -> bytes | None:
-        if self._is_small:
-            return next(parts, None)
-        return await asyncio.to_thread(next, parts, None)
+        begun = perf_counter()
+        part = next(parts, None) if self._is_small else await asyncio.to_thread(next, parts, None)
+        self._worked_s += perf_counter() - begun
+        self._counts.add_some(self._transformer.take_counts())
+        return part
 
     async def _read(self) -> bytes:
         async with asyncio.timeout(self._idle_s):

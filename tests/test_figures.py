@@ -218,6 +218,21 @@ async def test_a_table_of_few_rows_counts_as_a_request(client: Client, settings:
     assert told["predictions"] == {"no": 1, "yes": 2}
 
 
+async def test_streamed_rows_are_counted(client: Client, settings: Settings) -> None:
+    """By class as they come; the stream is one request, and a wrong row counts nothing."""
+    model_id = await store_model(settings, make_model(coef=[[1.0, 0.0]], intercept=[0.0]))
+    url, csv = f"/models/{model_id}/predictions", {"Content-Type": "text/csv"}
+
+    answer = await client.post(url, data=b"a,b\n1,0\n2,0\n-1,0\nx,0\n", headers=csv)
+    refused = await client.post(url, data=b"a\n1\n", headers=csv)
+
+    assert len((await answer.text()).splitlines()) == 5
+    assert refused.status == 422
+    told = await get(client, f"/models/{model_id}/statistics")
+    assert (told["requests"], told["rows"], told["errors"]) == (1, 3, 1)
+    assert told["predictions"] == {"no": 1, "yes": 2}
+
+
 async def test_statistics_tell_what_a_model_was_asked(client: Client, settings: Settings) -> None:
     """Rows by class, refusals and latency; by an alias too, and for a model that nobody asked."""
     asked, idle = [

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from mlservice.errors import InvalidRow, InvalidTable, Problem
 from mlservice.predicting.answer import Form, answer
 from mlservice.predicting.lines import Writer
@@ -39,11 +41,18 @@ class Transformer:
         self._rest = b""
         self._is_open = False
         self._skips = False
+        self._by_class = np.zeros(len(form.scorer.labels), np.intp)
 
     @property
     def is_open(self) -> bool:
         """Whether what stands above the rows has been read, and is as it must be."""
         return self._is_open
+
+    def take_counts(self) -> list[int]:
+        """Return how many rows were predicted to be of each class, since it was asked last."""
+        found: list[int] = self._by_class.tolist()
+        self._by_class[:] = 0
+        return found
 
     def feed(self, piece: bytes, *, is_last: bool = False) -> Iterator[bytes]:
         """Take a piece of the body, and yield what can be answered now.
@@ -89,6 +98,7 @@ class Transformer:
             columns = match(table, self._wanted, ignores_extra=self._ignores_extra)
             scored = self._form.scorer.table.try_score(columns)
             self._check(scored, columns, table)
+            self._by_class += np.bincount(scored.positions, minlength=len(self._by_class))
             return self._writer.rows(answer(self._form, scored, columns))
         except (InvalidRow, InvalidTable) as problem:
             if stop - start == 1:
