@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -11,10 +12,12 @@ from typing import Any
 
 import msgspec
 import psutil
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from mlservice.errors import TrainerKilled, TrainingTimeout
-from mlservice.intake import CSV, Sent
+from mlservice.intake import CSV, PARQUET, Sent
 from mlservice.model import decode
 from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
@@ -197,6 +200,27 @@ async def test_a_fit_that_needs_too_much_memory_fails_by_itself() -> None:
 
     answer = await pool.run(pieces())
 
+    assert answer["problem"]["type"] == "/problems/training-memory"
+    assert "MLSERVICE_TRAINING_MEMORY_BYTES" in answer["problem"]["detail"]
+    await pool.close()
+
+
+async def test_a_small_parquet_file_that_decodes_to_gigabytes_is_told_its_limit() -> None:
+    """What does not fit in the memory of a training is no broken file, and harms nobody."""
+    pool = Pool(Settings(training_memory_bytes=512 * 1024 * 1024))
+    await pool.start()
+    rows = pa.table({"x": pa.nulls(10_000_000, pa.int64()), "y": pa.nulls(10_000_000, pa.int64())})
+    sink = io.BytesIO()
+    with parquet.ParquetWriter(sink, rows.schema) as writer:
+        for _ in range(15):
+            writer.write_table(rows)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield Sent(media_type=PARQUET, body=b"").header() + sink.getvalue()
+
+    answer = await pool.run(pieces())
+
+    assert len(sink.getvalue()) < 1_000_000
     assert answer["problem"]["type"] == "/problems/training-memory"
     assert "MLSERVICE_TRAINING_MEMORY_BYTES" in answer["problem"]["detail"]
     await pool.close()

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,12 +23,18 @@ from mlservice.schemas import Description, FitWarning, SolverChoice
 from mlservice.search import SearchDocument
 from mlservice.settings import Settings
 from mlservice.table import Reach
+from workers.beside import beside
 from workers.evaluation import evaluate
 from workers.fitting import fit, has_converged
 from workers.inference import infer
 from workers.parting import Elsewhere, Fitted, fit_rows, fitted_part, nowhere, predictor
 from workers.progress import Tell, nobody
 from workers.search import choose
+
+# To look at as many numbers takes 60 ms, and to fork a process for it 5.
+_LARGE = 5_000_000
+
+_look = msgspec.msgpack.Decoder(tuple[str, Profile])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +104,12 @@ def _fit_and_measure(
     taken = dataset
     if part is not None and not refit:
         taken = replace(dataset.take(part[0]), parent=dataset.parent)
-    estimator, told = fit(taken, tell)
-    tell("evaluating")
-    digest, profile = _seen(dataset, taken, None if part is None or refit else part[0])
+    rows = None if part is None or refit else part[0]
+    seen = partial(_seen, dataset, taken, rows)
+    with beside(seen, is_large=dataset.X.size > _LARGE) as looking:
+        estimator, told = fit(taken, tell)
+        tell("evaluating")
+        digest, profile = _look.decode(looking())
     kept = Fitted(
         preparation=taken.preparation, estimator=estimator, profile=profile, digest=digest
     )
@@ -117,8 +127,8 @@ def _fit_and_measure(
     return kept, [*told, *why_not], found
 
 
-def _seen(dataset: Dataset, taken: Dataset, rows: Rows) -> tuple[str, Profile]:
-    """Return the digest of all rows and the profile of those that are fitted on, in one walk."""
+def _seen(dataset: Dataset, taken: Dataset, rows: Rows) -> bytes:
+    """Return the digest of all rows and the profile of those that are fitted on, as msgpack."""
     digest = Digest(dataset)
 
     def columns() -> Iterator[Column]:
@@ -128,7 +138,7 @@ def _seen(dataset: Dataset, taken: Dataset, rows: Rows) -> tuple[str, Profile]:
 
     classes = len(dataset.classes)
     profile = profile_of(columns(), taken.preparation, taken.y, rows, n_classes=classes)
-    return digest.finish(), profile
+    return msgspec.msgpack.encode((digest.finish(), profile))
 
 
 def _choice(dataset: Dataset, solver: Solver) -> SolverChoice | None:

@@ -72,6 +72,9 @@ def _read(body: bytes | bytearray, read: Any) -> Table:
         # Offsets beyond their data, and text that is not UTF-8.
         found.validate(full=True)
         return _table(found)
+    # pyarrow's own is an ArrowException too, and says nothing about the file.
+    except pa.ArrowMemoryError:
+        raise MemoryError from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         said = f"it is not ({type(error).__name__})"
         raise MalformedBody(f"The body must be a whole file of its type, {said}.") from error
