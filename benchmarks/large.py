@@ -1,8 +1,9 @@
 """A large table beside a plain script: `python -m benchmarks.large`.
 
 A CSV of 1,000,000 rows and 20 columns is trained on without a held-out part,
-from POST to ready; a script reads it with `pandas.read_csv` and fits it with
-the same solver. Both have one BLAS thread. The memory is that of the worker
+from POST to ready; a script reads it with `pandas.read_csv`, its default engine,
+and fits it with the same solver; its imports are not counted. Both have one BLAS
+thread, and the same numbers to the last bit. The memory is that of the worker
 and of all its children, what they share counted once; it is looked at in one more
 training, since looking takes a fifth of a core and holds the child up.
 """

@@ -3,7 +3,10 @@
 import contextlib
 import json
 import os
+import resource
 import signal
+import sys
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -57,6 +60,29 @@ def test_work_whose_process_dies_is_done_here(said: bytes) -> None:
 
     with beside(dies, is_large=True) as work:
         assert work() == b"done"
+
+
+@pytest.fixture
+def limited() -> Iterator[None]:
+    """Leave this process 800 MiB that it may still take."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    used = psutil.Process().memory_info().data
+    resource.setrlimit(resource.RLIMIT_DATA, (used + (800 << 20), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or cores() < 2, reason="there is no second process")
+@pytest.mark.usefixtures("limited")
+@pytest.mark.parametrize(("megabytes", "is_other"), [(50, True), (300, False)])
+def test_second_process_has_a_quarter_of_the_memory(megabytes: int, is_other: bool) -> None:
+    """What needs more is done here."""
+
+    def work() -> bytes:
+        return whose() if bytearray(megabytes << 20) else b""
+
+    with beside(work, is_large=True) as asked:
+        assert (int(asked()) != os.getpid()) == is_other
 
 
 def test_nothing_is_left_open_where_nobody_asks_for_the_result() -> None:
