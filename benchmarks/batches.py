@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -38,6 +38,8 @@ ROWS, COLUMNS = 10_000, 30
 NAMES = [f"f{i}" for i in range(COLUMNS)]
 MSGPACK, ARROW = "application/msgpack", "application/vnd.apache.arrow.stream"
 STREAMED, STREAMED_COLUMNS = 1_000_000, 20
+FORMS = ("JSON, split", "JSON, columns", "JSON, records", "msgpack", "Arrow")
+EVERYTHING = {"with extras": (), "without extras": ("simdjson", "pyarrow")}
 
 
 def model_file(columns: int) -> bytes:
@@ -268,24 +270,22 @@ def main(rounds: int, seconds: int, rows: int) -> None:
     """Compare tables, single rows and streams with the floor."""
     check_tools()
     psutil.Process().cpu_affinity([1])
-    everything: dict[str, Any] = {"with pysimdjson": (), "without pysimdjson": ("simdjson",)}
     with floor() as below:
-        for name, without in everything.items():
+        for name, without in EVERYTHING.items():
             with service(*without) as (api, _):
                 fetch(f"{api}/health/live")
                 click.echo(f"| {ROWS:,} x {COLUMNS}, {name} | floor, ms | service, ms | ratio |")
                 click.echo("|---|---|---|---|")
-                url = imported(api, COLUMNS)
-                forms = list(bodies(np.zeros((1, COLUMNS))))
-                for line in tables(f"{below}/multiply", url, rounds, forms):
+                forms = [form for form in FORMS if not (without and form == "Arrow")]
+                for line in tables(f"{below}/multiply", imported(api, COLUMNS), rounds, forms):
                     click.echo(line)
                 if not without:
                     click.echo(
                         one_row(f"{below}/models/x/predictions", imported(api, 4), rounds, seconds)
                     )
                     click.echo(beside(api, seconds))
-                    for line in streams(imported(api, STREAMED_COLUMNS), pid_of(api), rows):
-                        click.echo(line)
+                for line in streams(imported(api, STREAMED_COLUMNS), pid_of(api), rows):
+                    click.echo(line)
 
 
 if __name__ == "__main__":
