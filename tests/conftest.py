@@ -1,6 +1,9 @@
 """What tests share: a Valkey of their own, settings for it, the app and a client."""
 
+import contextlib
+import logging
 import os
+import re
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -93,6 +96,39 @@ def no_blocking_calls() -> Iterator[None]:
     guard.deactivate()
 
 
+# What the tests' clients send: keys, and iris by its names and labels.
+_sent = re.compile(r"mls_[0-9a-f]{12}_[\w-]{43}|sepal_length|virginica").search
+
+
+class _Told(logging.Handler):
+    """What is logged in this process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.lines.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def watched(logger: logging.Logger) -> Iterator[None]:
+    """Refuse what was logged if a key, or something of a table or a query, is in it."""
+    told = _Told()
+    logger.addHandler(told)
+    yield
+    logger.removeHandler(told)
+    assert [line for line in told.lines if _sent(line)] == []
+
+
+@pytest.fixture(autouse=True)
+def nothing_sent_in_logs() -> Iterator[None]:
+    """Fail a test whose service logged what a client had sent."""
+    with watched(logging.getLogger()):
+        yield
+
+
 @pytest.fixture
 def data() -> Path:
     """Return the folder of golden files."""
@@ -130,3 +166,5 @@ def spawn(settings: Settings, tmp_path: Path) -> Iterator[Spawn]:
         if process.poll() is None:
             process.kill()
         process.wait(10)
+    for log in tmp_path.glob("log*.txt"):
+        assert not _sent(log.read_text()), log.read_text()

@@ -18,12 +18,7 @@ from mlservice.settings import Settings
 from tests.conftest import Spawn
 from tests.support import JSON, make_model, store_model, until
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.processes,
-    pytest.mark.alone,
-    pytest.mark.timeout(120),
-]
+pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.timeout(120)]
 
 SLOW = 500
 MOST_P99_MS = 100

@@ -9,6 +9,8 @@ import pytest
 
 from mlservice.logs import JsonFormatter, TextFormatter, configure, request_id
 from mlservice.settings import Settings
+from mlservice.store import Grants, Link, open_redis
+from tests.conftest import watched
 
 
 @pytest.fixture
@@ -122,3 +124,18 @@ def test_lines_of_arq_about_each_job_are_left_out(root: logging.Logger) -> None:
 
     assert root.isEnabledFor(logging.DEBUG)
     assert not logging.getLogger("arq.worker").isEnabledFor(logging.INFO)
+
+
+async def test_a_test_that_logs_what_is_sent_fails(settings: Settings) -> None:
+    """The guard of all tests sees keys, rows and labels, and lets all else be."""
+    link = Link(open_redis(settings), settings.store_timeout_s)
+    token, _ = await Grants(link).create(tenant="a", scope="train")
+    await link.close()
+
+    for line in (f"key {token}", "sepal_length=5.9", "predicted virginica"):
+        logger = logging.getLogger("alone")
+        logger.propagate = False
+        with pytest.raises(AssertionError), watched(logger):
+            logger.warning("%s", line)
+    with watched(logger):
+        logger.warning("model e0526970: ready in 0.021 s")

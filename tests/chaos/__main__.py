@@ -22,7 +22,7 @@ def main(minutes: float, seed: int, keep: Path | None) -> None:
         place.mkdir(exist_ok=True, parents=True)
         report = asyncio.run(run(Stack(place), seed=seed, seconds=minutes * 60))
     click.echo(report)
-    sys.exit(bool(report.wrong))
+    sys.exit(not report.is_good)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ async def predict(caller: Caller, history: History, model_id: str, random: Rando
     if status == 200:
         history.compare(model_id, row, document["probabilities"])
     elif status == 404 and model_id not in history.deleting:
-        history.wrong.append(f"{model_id} is gone")
+        history.lost.append(f"{model_id} is gone")
     return status
 
 

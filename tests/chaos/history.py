@@ -68,6 +68,7 @@ class History:
     deleted: set[str] = field(default_factory=set)
     answers: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     predictions: int = 0
 
     def accept(self, key: str, model_id: str, task: Task) -> None:
@@ -83,12 +84,18 @@ class History:
         if np.abs(np.array(list(probabilities.values())) - expected).max() > TOLERANCE:
             self.wrong.append(f"model {model_id} predicts {probabilities}, not {expected}")
 
-    def judge(self, model_id: str, state: str, problem: str) -> str:
-        """Return what is wrong with a model's end, or nothing."""
+    def judge(self, model_id: str, state: str, problem: str) -> None:
+        """Note what is wrong with a model's end, or that it is lost."""
+        if state == "gone" and model_id not in self.deleting | self.deleted:
+            self.lost.append(f"{model_id} is gone")
+        elif wrong := self._misfit(model_id, state, problem):
+            self.wrong.append(wrong)
+
+    def _misfit(self, model_id: str, state: str, problem: str) -> str:
         if model_id in self.deleted:
             return "" if state == "gone" else f"{model_id} was deleted and is {state}"
         if state == "gone":
-            return "" if model_id in self.deleting else f"{model_id} was lost"
+            return ""
         if model_id in self.cancelled:
             return "" if state == "cancelled" else f"{model_id} was cancelled and is {state}"
         if state == "cancelled":

@@ -28,7 +28,14 @@ class Report:
     faults: Counter[str]
     history: History
     ends: Counter[str]
+    processes: int
+    log_lines: int
     wrong: list[str]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was lost, and nothing wrong."""
+        return not self.wrong and not self.history.lost
 
     def __str__(self) -> str:
         """Return the lines of a report."""
@@ -38,11 +45,16 @@ class Report:
             f"faults injected      {self.faults.total()}",
             *(f"  {name:<22}{count}" for name, count in sorted(self.faults.items())),
             f"requests             {history.answers.total()} ({told}; 0: no answer)",
-            f"trainings accepted   {len(history.accepted)}",
+            f"trainings accepted   {len(history.accepted)}, of which ended",
             *(f"  {state:<22}{count}" for state, count in sorted(self.ends.items())),
             f"cancels acknowledged {len(history.cancelled)}",
             f"deletes acknowledged {len(history.deleted)}",
             f"predictions compared {history.predictions}",
+            f"ready and predicting {self.ends['ready']}",
+            f"processes            {self.processes} ended in order when told to",
+            f"lines of log read    {self.log_lines}",
+            f"lost                 {len(history.lost)}",
+            *(f"  {each}" for each in history.lost),
             f"wrong                {len(self.wrong)}",
             *(f"  {each}" for each in self.wrong),
         ]
@@ -79,7 +91,14 @@ async def run(stack: Stack, *, seed: int, seconds: float, clients: int = 6) -> R
         await until(stack.has_no_orphans, within_s=ORPHANED_S, every_s=0.1)
     wrong = history.wrong + _judge(stack, history, codes)
     wrong += [repr(error) for error in crashed if not isinstance(error, asyncio.CancelledError)]
-    return Report(faults, history, Counter(state for state, _ in ends.values()), wrong)
+    return Report(
+        faults,
+        history,
+        Counter(state for state, _ in ends.values()),
+        processes=codes.count(0),
+        log_lines=len(stack.logs().splitlines()),
+        wrong=wrong,
+    )
 
 
 async def _hurt(stack: Stack, faults: Counter[str], random: Random, seconds: float) -> None:
@@ -106,9 +125,9 @@ async def _settle(stack: Stack, caller: Caller, history: History) -> dict[str, t
         await until(all_ended, within_s=SETTLED_S, every_s=0.2)
     except AssertionError:
         open_ = history.accepted.keys() - ends.keys()
-        history.wrong += [f"{model_id} never ended" for model_id in open_]
-    judged = (history.judge(model_id, *end) for model_id, end in ends.items())
-    history.wrong += [wrong for wrong in judged if wrong]
+        history.lost += [f"{model_id} never ended" for model_id in open_]
+    for model_id, end in ends.items():
+        history.judge(model_id, *end)
     for model_id, (state, _) in ends.items():
         if state == "ready" and await predict(caller, history, model_id, Random(0)) != 200:
             history.wrong.append(f"{model_id} is ready and does not predict")
