@@ -10,7 +10,7 @@ import time
 
 import click
 
-from benchmarks.measure import check_tools, fetch, free_port, load, running, service, train
+from benchmarks.measure import alternate, check_tools, fetch, free_port, running, service, train
 
 ROW = "sepal_length=5.9&sepal_width=3.0&petal_length=5.1&petal_width=1.8"
 CONNECTIONS = 32
@@ -27,17 +27,14 @@ def time_training(api: str, *, times: int, **members: object) -> str:
     return f"POST to ready, iris, {times} times: p50 {p50:.0f} ms, longest {worst:.0f} ms"
 
 
-def compare(floor: str, service: str, *, rounds: int, seconds: int) -> str:
+def compare(floor: str, service: str, *, rounds: int) -> str:
     """Measure both in turn; return the table."""
     lines = [
         "| one row, GET | floor | service | ratio (median, least, most) |",
         "|---|---|---|---|",
     ]
     for connections in (CONNECTIONS, 1):
-        pairs = [
-            [load(url, connections=connections, seconds=seconds) for url in (floor, service)]
-            for _ in range(rounds)
-        ]
+        pairs = alternate(floor, service, rounds=rounds, connections=connections)
         names = ["requests/s"] if connections > 1 else ["p50, ms", "p99, ms"]
         for name in names:
             column = 0 if connections > 1 else 1 + names.index(name)
@@ -45,7 +42,7 @@ def compare(floor: str, service: str, *, rounds: int, seconds: int) -> str:
     return "\n".join(lines)
 
 
-def _line(name: str, pairs: list[list[tuple[float, float, float]]], column: int) -> str:
+def _line(name: str, pairs: list[tuple[tuple[float, float, float], ...]], column: int) -> str:
     floors, services = ([pair[i][column] for pair in pairs] for i in (0, 1))
     ratios = [service / floor for floor, service in zip(floors, services, strict=True)]
     floor, service = statistics.median(floors), statistics.median(services)
@@ -55,9 +52,8 @@ def _line(name: str, pairs: list[list[tuple[float, float, float]]], column: int)
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, help="Rounds of floor and service.")
-@click.option("--seconds", default=4, show_default=True, help="Seconds of each measurement.")
-def main(rounds: int, seconds: int) -> None:
+@click.option("--rounds", default=15, show_default=True, help="Rounds of floor and service.")
+def main(rounds: int) -> None:
     """Compare single-row prediction with a handler that returns a constant."""
     check_tools()
     floor_port = free_port()
@@ -70,7 +66,7 @@ def main(rounds: int, seconds: int) -> None:
             click.echo(time_training(api, times=50, evaluation={"test_size": 0}) + "\n")
         floor = f"http://127.0.0.1:{floor_port}/models/x?{ROW}"
         fetch(floor)
-        click.echo(compare(floor, f"{url}?{ROW}", rounds=rounds, seconds=seconds))
+        click.echo(compare(floor, f"{url}?{ROW}", rounds=rounds))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import click
 from benchmarks.measure import ROOT, check_tools
 
 MODULES = {
-    "rows": ("benchmarks", "--seconds", "3"),
+    "rows": ("benchmarks",),
     "tables": ("benchmarks.batches",),
     "tensors": ("benchmarks.protocols",),
     "crowds": ("benchmarks.crowds",),

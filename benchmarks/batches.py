@@ -28,7 +28,16 @@ import psutil
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchmarks.measure import JSON, check_tools, fetch, free_port, load, running, service
+from benchmarks.measure import (
+    JSON,
+    alternate,
+    check_tools,
+    fetch,
+    free_port,
+    load,
+    running,
+    service,
+)
 from mlservice.catalogue import Params
 from mlservice.model import MEDIA_TYPE, Model, encode
 from mlservice.params import resolve
@@ -129,13 +138,11 @@ def tables(floor: str, service_url: str, rounds: int, forms: list[str]) -> Itera
         )
 
 
-def one_row(floor: str, service_url: str, rounds: int, seconds: int) -> str:
+def one_row(floor: str, service_url: str, rounds: int) -> str:
     """Return the ratio of requests a second of one row."""
     body = json.dumps({name: [1.25] for name in NAMES[:4]}).encode()
-    pairs = [
-        [load(url, connections=32, seconds=seconds, body=body)[0] for url in (floor, service_url)]
-        for _ in range(rounds)
-    ]
+    found = alternate(floor, service_url, rounds=3 * rounds, connections=32, body=body)
+    pairs = [(low[0], high[0]) for low, high in found]
     floors, services = zip(*pairs, strict=True)
     ratio = statistics.median(b / a for a, b in pairs)
     return (
@@ -280,9 +287,7 @@ def main(rounds: int, seconds: int, rows: int) -> None:
                 for line in tables(f"{below}/multiply", imported(api, COLUMNS), rounds, forms):
                     click.echo(line)
                 if not without:
-                    click.echo(
-                        one_row(f"{below}/models/x/predictions", imported(api, 4), rounds, seconds)
-                    )
+                    click.echo(one_row(f"{below}/models/x/predictions", imported(api, 4), rounds))
                     click.echo(beside(api, seconds))
                 for line in streams(imported(api, STREAMED_COLUMNS), pid_of(api), rows):
                     click.echo(line)

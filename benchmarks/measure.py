@@ -78,6 +78,15 @@ _WITHOUT = (
 
 
 @contextmanager
+def store() -> Iterator[str]:
+    """Run the store on core 1; yield its address."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with running(*valkey.command(folder, appendfsync="everysec"), core=1):
+            yield f"unix://{valkey.socket_path(folder)}"
+
+
+@contextmanager
 def service(*without: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Run the API on core 0 and its store on core 1; yield address and settings.
 
@@ -87,13 +96,8 @@ def service(*without: str) -> Iterator[tuple[str, dict[str, str]]]:
         Modules that it does without.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = valkey.command(folder, appendfsync="everysec")
-        stack.enter_context(running(*server, core=1))
-        environ = {
-            "MLSERVICE_REDIS_URL": f"unix://{valkey.socket_path(folder)}",
-            "MLSERVICE_LOG_LEVEL": "warning",
-        }
+        redis_url = stack.enter_context(store())
+        environ = {"MLSERVICE_REDIS_URL": redis_url, "MLSERVICE_LOG_LEVEL": "warning"}
         port = free_port()
         program = ["-c", _WITHOUT.format(names=list(without))] if without else ["-m", "mlservice"]
         command = [sys.executable, *program, "serve", "--api-only", "--port", str(port)]
@@ -135,6 +139,23 @@ def load(
     per_s = float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0])
     median, p99 = (_ms(re.findall(rf"{share}%\s+([\d.]+)(\w+)", output)[0]) for share in (50, 99))
     return per_s, median, p99
+
+
+def alternate(
+    floor: str, service: str, *, rounds: int, connections: int, body: bytes | None = None
+) -> list[tuple[tuple[float, float, float], ...]]:
+    """Load both in turn, a second each; return what `load` does of each, by round.
+
+    The speed of a shared machine changes from second to second by more than what is
+    measured: many short rounds tell more than a few long ones.
+    """
+    urls = floor, service
+    for url in urls:
+        load(url, connections=connections, seconds=1, body=body)
+    return [
+        tuple(load(url, connections=connections, seconds=1, body=body) for url in urls)
+        for _ in range(rounds)
+    ]
 
 
 def _posting(body: bytes) -> str:

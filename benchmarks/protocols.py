@@ -17,7 +17,7 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.batches import COLUMNS, NAMES, ROWS, Asker, floor, imported
-from benchmarks.measure import JSON, check_tools, fetch, load, service
+from benchmarks.measure import JSON, alternate, check_tools, fetch, service
 
 LENGTH = "Inference-Header-Content-Length"
 OCTETS = "application/octet-stream"
@@ -49,16 +49,11 @@ def inference(api: str, columns: int) -> str:
     return f"{api}/v2/models/{model_id}/infer"
 
 
-def one_row(below: str, url: str, rounds: int, seconds: int) -> str:
+def one_row(below: str, url: str, rounds: int) -> str:
     """Return the ratio of requests a second of one row."""
     body = asked(np.ones((1, 4)), data=[5.9, 3.0, 5.1, 1.8])
-    pairs = [
-        [
-            load(each, connections=CONNECTIONS, seconds=seconds, body=body)[0]
-            for each in (below, url)
-        ]
-        for _ in range(rounds)
-    ]
+    found = alternate(below, url, rounds=rounds, connections=CONNECTIONS, body=body)
+    pairs = [(low[0], high[0]) for low, high in found]
     floors, services = zip(*pairs, strict=True)
     ratio = statistics.median(b / a for a, b in pairs)
     return (
@@ -91,16 +86,14 @@ def many_rows(below: str, url: str, rounds: int) -> Iterator[str]:
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="Rounds of floor and service.")
-@click.option(
-    "--seconds", default=3, show_default=True, help="Seconds of each load of single rows."
-)
+@click.option("--seconds", default=15, show_default=True, help="Rounds of a second, one row.")
 def main(rounds: int, seconds: int) -> None:
     """Compare the Open Inference Protocol with the floor."""
     check_tools()
     psutil.Process().cpu_affinity([1])
     with floor() as below, service() as (api, _):
         fetch(f"{api}/health/live")
-        click.echo(one_row(f"{below}/models/x/predictions", inference(api, 4), rounds, seconds))
+        click.echo(one_row(f"{below}/models/x/predictions", inference(api, 4), seconds))
         click.echo(f"\n| {ROWS:,} x {COLUMNS}, V2 | floor in JSON, ms | service, ms | ratio |")
         click.echo("|---|---|---|---|")
         for line in many_rows(f"{below}/multiply", inference(api, COLUMNS), rounds):

@@ -13,9 +13,11 @@ judged.
 """
 
 import math
+import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import add
+from random import Random
 from threading import Lock
 from typing import Any, Literal
 
@@ -30,10 +32,12 @@ from mlservice.schemas import Feature
 
 # Cells of a row that are looked at on the average, which bounds what looking costs.
 _CELLS = 4
-# Rows are kept until numpy counts many at once, which takes a third of the time that one by
-# one would; of wide ones fewer, for their memory.
-_MOST_KEPT = 256
-_CELLS_KEPT = 12_800
+# Rows that are kept until they are counted.
+_AT_ONCE = 64
+# So many take at least as long: of more, every other one is looked at, or fewer, since a row
+# that is kept costs a request of 26 µs two more.
+_PACE_S = 0.05
+_MOST_SKIPPED = 64
 # Rows of a table that are looked at.
 _ROWS = 1_000
 MOST_FEATURES = 200
@@ -110,32 +114,53 @@ class Watch:
         The model's; the first 200 are watched.
     profile : Profile
         What they were like in training.
+    clock : callable
+        Seconds that only grow.
     """
 
-    def __init__(self, features: Sequence[Feature], profile: Profile) -> None:
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        profile: Profile,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         pairs = list(zip(features, profile.features, strict=True))[:MOST_FEATURES]
         self._bins = [_Bins(feature, found, profile.rows) for feature, found in pairs]
         self._seen = [[0] * len(each.expected) for each in self._bins]
-        self._every = math.ceil(len(pairs) / _CELLS)
-        self._at_once = min(_MOST_KEPT, _CELLS_KEPT // max(len(pairs), 1))
-        self._turn = 0
+        self._least = self._every = math.ceil(len(pairs) / _CELLS)
+        self._clock, self._begun = clock, clock()
+        self._turn = self._every
+        self._chance = Random().randrange  # noqa: S311  # a sample, not a secret
         self._rows: list[Sequence[Any]] = []
         self._of_tables = [list(counts) for counts in self._seen]
         self._arrived: deque[list[list[int]]] = deque()
         self._lock = Lock()
 
     def see(self, row: Sequence[Any]) -> None:
-        """Note a row, in the order of the model's features; of wide ones every n-th counts.
+        """Note a row, in the order of the model's features; of wide or many every n-th counts.
 
         On the event loop only.
         """
-        self._turn += 1
-        if self._turn < self._every:
+        self._turn -= 1
+        if self._turn > 0:
             return
-        self._turn = 0
+        self._turn = self._every
+        if self._every > self._least:
+            # A chance, not a beat: rows may come in a pattern.
+            self._turn = self._chance(1, 2 * self._every)
         self._rows.append(row[:MOST_FEATURES])
-        if len(self._rows) >= self._at_once:
+        if len(self._rows) >= _AT_ONCE:
             self._count()
+            self._keep_pace()
+
+    def _keep_pace(self) -> None:
+        """Look at fewer rows when they come quickly, and at more when they come slowly."""
+        now = self._clock()
+        taken_s, self._begun = now - self._begun, now
+        if taken_s < _PACE_S:
+            self._every = min(2 * self._every, _MOST_SKIPPED * self._least)
+        elif taken_s > 4 * _PACE_S:
+            self._every = max(self._every // 2, self._least)
 
     def _count(self) -> None:
         rows, self._rows = self._rows, []

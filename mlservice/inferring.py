@@ -1,7 +1,6 @@
 """One inference of the Open Inference Protocol: from a request's bytes to an answer's bytes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -37,16 +36,14 @@ _LARGEST_FP32 = float(np.finfo(np.float32).max)
 _values = msgspec.json.Decoder(list[float | list[float]])
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A model's name and version, as they were asked for and are answered."""
 
     name: str
     version: str | UnsetType = UNSET
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """The body of an answer.
 
     Attributes

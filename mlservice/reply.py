@@ -11,7 +11,7 @@ answers have are added by `answering`.
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -19,6 +19,11 @@ from multidict import CIMultiDict, istr
 
 JSON_TYPE = "application/json"
 REQUEST_ID: str = istr("X-Request-ID")
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 class Head:
@@ -42,8 +47,8 @@ class Head:
         """Return the head of a 200 as it is now, up to the length that follows."""
         second = int(time.time())
         if second != self._second:
-            date = formatdate(second, usegmt=True)
-            text = f"HTTP/1.1 200 OK\r\n{self._lines}Date: {date}\r\nContent-Length: "
+            above = f"HTTP/1.1 200 OK\r\n{self._lines}Date: {_date(second)}"
+            text = f"{above}\r\nContent-Length: "
             self._second, self._written = second, text.encode()
         return self._written
 
@@ -89,7 +94,7 @@ class Reply(web.Response):
     def _headers(self) -> CIMultiDict[str]:  # type: ignore[override]  # aiohttp has a variable
         made = self._head.headers | {
             hdrs.CONTENT_LENGTH: str(len(self._body)),
-            hdrs.DATE: formatdate(usegmt=True),
+            hdrs.DATE: _date(int(time.time())),
         }
         if self._identity:
             made[REQUEST_ID] = self._identity
@@ -125,6 +130,6 @@ class Reply(web.Response):
             and request.keep_alive
             and request.version == HttpVersion11
             and request.method != "HEAD"
-            and not self.compression
+            and not self._compression
             and not self._cookies
         )

@@ -115,7 +115,7 @@ class _Server(web.Server):
         self.in_flight += 1
         if self._check:
             self._check(request)
-        is_full = self.in_flight > self._most[0] or self.connection_count > self._most[1]
+        is_full = self.in_flight > self._most[0] or len(self._connections) > self._most[1]
         if is_full and not request.path.startswith(_HEALTH):
             # The connection ends with this answer.
             request.protocol.close()

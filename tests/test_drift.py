@@ -1,7 +1,8 @@
 """How far what a model is asked is from what it was trained on."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +23,9 @@ from tests.support import Client, Server, get, make_model, store_model
 RANDOM = np.random.default_rng(0)
 
 
-def watch_of(*columns: Column, missing: Sequence[bool] = ()) -> Watch:
+def watch_of(
+    *columns: Column, missing: Sequence[bool] = (), clock: Callable[[], float] | None = None
+) -> Watch:
     """Return a watch of a model that was trained on these columns."""
     features = []
     for place, column in enumerate(columns):
@@ -38,7 +41,8 @@ def watch_of(*columns: Column, missing: Sequence[bool] = ()) -> Watch:
     table = {f"f{place}": column for place, column in enumerate(columns)}
     y = np.zeros(rows, dtype=np.intp)
     profile = profile_of(table.values(), Preparation(tuple(features)), y, n_classes=2)
-    return Watch(features, profile)
+    # So slow a client that all its rows count.
+    return Watch(features, profile, clock or itertools.count().__next__)
 
 
 def test_the_index_is_what_one_computes_by_hand() -> None:
@@ -142,6 +146,32 @@ def test_what_is_looked_at_is_bounded() -> None:
     assert len(wide.figures().features) == MOST_FEATURES
     assert sum(wide.figures().seen[0]) == 100 // (MOST_FEATURES // 4)
     assert sum(long.figures().seen[0]) <= 100_000
+
+
+@pytest.mark.parametrize(
+    ("row_s", "least", "most"), [(0.0, 400, 500), (0.0001, 550, 1400), (0.001, 8192, 8192)]
+)
+def test_of_rows_that_come_quickly_few_are_looked_at(row_s: float, least: int, most: int) -> None:
+    """Some 1,280 a second are looked at, and of all the more the less of them there are."""
+    asked: list[None] = []
+    watch = watch_of(np.arange(10.0), clock=lambda: len(asked) * row_s)
+
+    for _ in range(8192):
+        asked.append(None)
+        watch.see([1.0])
+
+    assert least <= sum(watch.figures().seen[0]) <= most
+
+
+def test_rows_in_a_pattern_are_looked_at_evenly() -> None:
+    """Every other value is the same, and half of those that are looked at."""
+    watch = watch_of(np.array([0.0, 1.0] * 50), clock=lambda: 0.0)
+
+    for place in range(20_000):
+        watch.see([float(place % 2)])
+
+    [[low, high, _]] = watch.figures().seen
+    assert 0.7 < low / high < 1.4
 
 
 def test_figures_of_two_processes_add_up() -> None:
