@@ -12,6 +12,7 @@ import msgpack
 import msgspec
 
 from tests.support import make_request
+from workers.child import LENGTH, MOST
 
 ROOT = Path(__file__).parents[1]
 NOISY = """
@@ -37,18 +38,22 @@ def test_what_a_fit_prints_goes_nowhere() -> None:
     body = msgspec.json.encode(make_request())
     command = [sys.executable, "-c", NOISY, str(theirs.fileno())]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=[theirs.fileno()],
-        env=environ,
-    ) as process:
+    ours.settimeout(60)
+    with (
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+            env=environ,
+        ) as process,
+        # Closed first, it ends the process also where something goes wrong.
+        ours,
+    ):
         theirs.close()
-        ours.sendall(len(body).to_bytes(4) + body + bytes(4))
+        ours.sendall(MOST.pack(0) + LENGTH.pack(len(body)) + body + LENGTH.pack(0))
         frames = list(_frames(ours))
         said = process.communicate(timeout=20)
-    ours.close()
 
     assert "artifact" in frames[-1]
     assert said == (b"", b"")
