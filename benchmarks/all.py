@@ -1,6 +1,6 @@
 """All that is promised of the speed of predictions, as one table: `python -m benchmarks.all`.
 
-It runs the other benchmarks one after the other, which takes some six minutes on two
+It runs the other benchmarks one after the other, which takes some five minutes on two
 cores with nothing else running, shows what they print, and then each promise with
 what was measured. What other servers reach is measured by `benchmarks.peers`.
 """
