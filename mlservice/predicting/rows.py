@@ -14,7 +14,7 @@ import msgspec
 from mlservice.errors import InvalidRow
 from mlservice.predicting.matching import Wanted, check_names
 from mlservice.table import Faults, Table
-from mlservice.table.blocks import Block, CarefulBlock, Irregular, PlainBlock, wrong_record
+from mlservice.table.blocks import Block, CarefulBlock, Irregular, PlainBlock, is_utf8, wrong_record
 
 MOST_ROW_BYTES = 1 << 20
 _record = msgspec.json.Decoder(dict[str, Any])
@@ -249,7 +249,7 @@ class CsvReader:
             text = text.replace(b"\r\n", b"\n")
         text = text.removesuffix(b"\n")
         # In one column an empty line and an empty field look alike.
-        if not text or layout.width < 2 or b'"' in text or b"\r" in text or not _is_utf8(text):
+        if not text or layout.width < 2 or b'"' in text or b"\r" in text or not is_utf8(text):
             return None
         try:
             block = PlainBlock(text, layout.delimiter, layout.width)
@@ -279,13 +279,3 @@ class CsvReader:
                     return
                 yield at, wrong_record(error), ends[at]
                 at += 1
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

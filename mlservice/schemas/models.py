@@ -131,17 +131,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     fits: int | None = None
 
 
-class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
+class ModelDocument(Summary, frozen=True, kw_only=True):
     """A model: what was asked for, how far it is, and what was learnt."""
 
-    id: str
-    name: str | None
-    state: State
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    attempts: int
-    links: Links
     rows: int | None
     features: list[Feature] | None
     target: str | None

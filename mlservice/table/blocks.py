@@ -177,7 +177,7 @@ def plain_blocks(
             text = text.replace(b"\r\n", b"\n")
         is_last = reach(stop + 1) == stop
         text = text.rstrip(b"\n") if is_last else text.removesuffix(b"\n")
-        if b'"' in text or b"\r" in text or b"\0" in text or not _is_utf8(text):
+        if b'"' in text or b"\r" in text or b"\0" in text or not is_utf8(text):
             raise Irregular
         if text or not is_last:
             yield NumbersBlock(text, delimiter, width)
@@ -194,7 +194,8 @@ def line_end(body: bytes | bytearray, at: int, reach: Reach) -> int:
     return stop
 
 
-def _is_utf8(text: bytes) -> bool:
+def is_utf8(text: bytes) -> bool:
+    """Tell whether a text is UTF-8."""
     if text.isascii():
         return True
     try:
