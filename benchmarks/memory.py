@@ -15,7 +15,8 @@ import click
 import numpy as np
 
 from mlservice.estimate import memory_of
-from mlservice.intake import Sent, check_early
+from mlservice.intake import check_early
+from mlservice.sent import Sent
 from mlservice.settings import Settings
 from workers.training import train
 

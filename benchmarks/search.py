@@ -15,7 +15,7 @@ import msgpack
 import msgspec
 import numpy as np
 
-from mlservice.intake import MSGPACK, Sent
+from mlservice.sent import MSGPACK, Sent
 from mlservice.settings import Settings
 from workers.pool import Pool
 

@@ -1,19 +1,12 @@
-"""What was sent to be trained on: a media type, options and bytes, and what they mean.
-
-A worker gets it as the store has it: a header, which is one msgpack map of
-`media_type` and `options`, and the body behind it. What has no header is JSON. With a
-parent the map has its id as `parent`, and as `parent_bytes` the size of its stored form,
-which stands between header and body.
-"""
+"""What was sent to be trained on: options and bytes, and what they mean."""
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
-import msgpack
 import msgspec
 
 from mlservice import points
@@ -26,14 +19,13 @@ from mlservice.errors import (
     UnsupportedMediaType,
 )
 from mlservice.multipart import Part, read_parts
-from mlservice.parent import MEMBER, Parent, invalid, open_parent
+from mlservice.parent import MEMBER, invalid, open_parent
 from mlservice.query import read_options
 from mlservice.schemas import Description, TrainingRequest, check_members, read_training
+from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Options, Sent
 from mlservice.settings import Settings
 from mlservice.table import (
-    Reach,
     Table,
-    all_there,
     check_installed,
     from_arrow_stream,
     from_csv,
@@ -42,83 +34,7 @@ from mlservice.table import (
     from_parquet,
 )
 
-JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
-MSGPACK = "application/msgpack"
-PARQUET = "application/vnd.apache.parquet"
-ARROW = "application/vnd.apache.arrow.stream"
-FORM = "multipart/form-data"
 DELIMITERS = ",;\t|:"
-_HEADER_BYTES = 1 << 16
-
-Options = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """A body as a client sent it.
-
-    Attributes
-    ----------
-    media_type : str
-        One of `MEDIA_TYPES`.
-    options : sequence of (str, str)
-        Options of the training by their dotted names, where the body has none.
-    body : bytes
-        Decoded of its content coding; its end may be on its way.
-    parent : Parent, optional
-        The model that the fit starts from.
-    reach : callable, optional
-        Waits until so many bytes of the body are there, or all, and tells how many are.
-    """
-
-    media_type: str = JSON
-    options: Options = ()
-    body: bytes | bytearray
-    parent: Parent | None = None
-    reach: Reach | None = None
-
-    def header(self) -> bytes:
-        """Return what stands before the body in the store; JSON alone needs nothing."""
-        if self.media_type == JSON and not (self.parent or _has_header(self.body)):
-            return b""
-        header: dict[str, Any] = {"media_type": self.media_type, "options": self.options}
-        if not self.parent:
-            return msgpack.packb(header)
-        header |= {"parent": self.parent.id, "parent_bytes": len(self.parent.file)}
-        return msgpack.packb(header) + self.parent.file
-
-
-def unwrap(stored: bytes | bytearray, reach: Reach | None = None) -> Sent:
-    """Read what the store has: a header and a body, or a body of JSON.
-
-    Parameters
-    ----------
-    reach : callable, optional
-        As that of `Sent`, where `stored` is a bytearray; what is taken from its beginning
-        is not counted.
-    """
-    reach = reach or all_there(stored)
-    reach(_HEADER_BYTES)
-    if not _has_header(stored):
-        return Sent(body=stored, reach=reach)
-    unpacker = msgpack.Unpacker(max_buffer_size=_HEADER_BYTES)
-    unpacker.feed(stored[:_HEADER_BYTES])
-    header = unpacker.unpack()
-    # A bytearray moves its start instead of its bytes.
-    body = stored if isinstance(stored, bytearray) else bytearray(stored)
-    del body[: unpacker.tell()]
-    parent = None
-    if "parent" in header:
-        size = header.pop("parent_bytes")
-        reach(size)
-        parent = Parent(id=header.pop("parent"), file=body[:size])
-        del body[:size]
-    return Sent(body=body, parent=parent, reach=reach, **header)
-
-
-def _has_header(stored: bytes | bytearray) -> bool:
-    # A map's first byte; no text begins with it.
-    return bool(stored) and stored[0] & 0xF0 == 0x80
 
 
 def check(

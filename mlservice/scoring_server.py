@@ -20,11 +20,11 @@ from mlservice.instances import (
     labels_at,
     wanted_of,
 )
-from mlservice.intake import CSV, JSON, PARQUET
 from mlservice.predicting.matching import Wanted, match
 from mlservice.preparation import Column
 from mlservice.schemas import Label, read_json
 from mlservice.scoring import Scorer
+from mlservice.sent import CSV, JSON, PARQUET
 from mlservice.settings import Settings
 from mlservice.table import from_csv, from_parquet
 

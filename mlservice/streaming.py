@@ -14,7 +14,7 @@ from aiohttp import web
 from mlservice import logs
 from mlservice.counts import ModelCounts
 from mlservice.errors import ClientProblem, MalformedRequest, NotAcceptable
-from mlservice.intake import CSV, NDJSON, delimiter_of
+from mlservice.intake import delimiter_of
 from mlservice.predicting.answer import Form, form_of
 from mlservice.predicting.lines import CSV_LINES, NDJSON_LINES, Writer
 from mlservice.predicting.matching import Wanted
@@ -24,6 +24,7 @@ from mlservice.predicting.rows import CsvReader, NdjsonReader, RowReader
 from mlservice.predicting.stream import Transformer
 from mlservice.reply import REQUEST_ID
 from mlservice.scoring import Scorer
+from mlservice.sent import CSV, NDJSON
 from mlservice.wire import SETTINGS, content_of
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mlservice.errors import ClientProblem
 from mlservice.extent import Extent
-from mlservice.intake import Sent
 from mlservice.model import Model
 from mlservice.predicting.answer import answer, form_of
 from mlservice.predicting.atonce import predict_at_once
@@ -22,6 +21,7 @@ from mlservice.predicting.question import read_question
 from mlservice.profile import FeatureProfile, Profile
 from mlservice.schemas import Feature
 from mlservice.scoring import Scorer
+from mlservice.sent import Sent
 from mlservice.settings import Settings
 from tests.support import Client, get, make_model, store_model
 

@@ -16,8 +16,9 @@ from aiohttp import FormData
 from redis import Redis
 
 from mlservice.errors import InvalidTable
-from mlservice.intake import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent, check, unwrap
+from mlservice.intake import check
 from mlservice.parent import Parent
+from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent, unwrap
 from mlservice.settings import Settings
 from mlservice.store import PIECE_BYTES
 from tests.support import Client, create, get, iris_columns, make_request, work

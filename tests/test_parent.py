@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from mlservice.errors import InvalidWarmStart
-from mlservice.intake import CSV, Sent, unwrap
 from mlservice.model import Model, decode, encode
 from mlservice.parent import Parent, start
 from mlservice.preparation import Preparation
 from mlservice.schemas import Feature
+from mlservice.sent import CSV, Sent, unwrap
 from mlservice.settings import Settings
 from tests.support import JSON, Client, create, get, iris_columns, make_model, make_request, work
 from workers.training import Trained, train

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from mlservice.intake import check, unwrap
+from mlservice.intake import check
+from mlservice.sent import unwrap
 from mlservice.settings import Settings
 from tests.support import make_request
 from workers.parting import fit_part, fit_rows, fitted_part

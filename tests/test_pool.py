@@ -17,8 +17,8 @@ import pytest
 from pyarrow import parquet
 
 from mlservice.errors import TrainerKilled, TrainingTimeout
-from mlservice.intake import CSV, PARQUET, Sent
 from mlservice.model import decode
+from mlservice.sent import CSV, PARQUET, Sent
 from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
 from workers.child import rehearse

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from msgspec import UNSET
 
-from mlservice.intake import JSON, Sent
 from mlservice.learning import learn
 from mlservice.model import decode, encode
 from mlservice.preparation import Column, Texts
 from mlservice.profile import FeatureProfile, Profile, profile_of
 from mlservice.schemas import Preprocessing
+from mlservice.sent import JSON, Sent
 from mlservice.settings import Settings
 from tests.support import iris_columns
 from workers.training import train

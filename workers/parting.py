@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from mlservice.dataset import Dataset
-from mlservice.intake import check, unwrap
+from mlservice.intake import check
 from mlservice.preparation import Preparation, Rows
 from mlservice.profile import Profile
 from mlservice.scoring import estimator
+from mlservice.sent import unwrap
 from mlservice.settings import Settings
 from workers.evaluation import Predictor
 from workers.fitting import codes, fit

@@ -14,13 +14,14 @@ import sklearn
 from mlservice import __version__, coefficients
 from mlservice.catalogue import Solver
 from mlservice.dataset import Dataset, Digest
-from mlservice.intake import check, unwrap, with_parent
+from mlservice.intake import check, with_parent
 from mlservice.model import Model
 from mlservice.params import why
 from mlservice.preparation import Column, Rows, contiguous
 from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Description, FitWarning, SolverChoice
 from mlservice.search import SearchDocument
+from mlservice.sent import unwrap
 from mlservice.settings import Settings
 from mlservice.table import Reach
 from workers.beside import beside
@@ -58,7 +59,7 @@ def train(
     Parameters
     ----------
     stored : bytes
-        What `POST /models` took, as the store has it; see `intake`.
+        What `POST /models` took, as the store has it; see `sent`.
     limits : Settings
         Limits on the table.
     tell : callable
@@ -66,7 +67,7 @@ def train(
     elsewhere : callable
         Waits for the fit of the part that is not held out, which is made here if it has none.
     reach : callable, optional
-        Waits for so many bytes of `stored`, see `intake.unwrap`.
+        Waits for so many bytes of `stored`, see `sent.unwrap`.
 
     Raises
     ------

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from mlservice.cache import CACHE
 from mlservice.errors import ClientProblem, NotAcceptable
-from mlservice.intake import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
 from mlservice.limits import check_size
 from mlservice.negotiation import negotiated
 from mlservice.predicting.answer import Answer, answer, form_of
@@ -22,6 +21,7 @@ from mlservice.query import read_query
 from mlservice.reply import Reply
 from mlservice.schemas import TableWarning
 from mlservice.scoring import Scorer
+from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
 from mlservice.settings import Settings
 from mlservice.streaming import LINES, predict_lines
 from mlservice.wire import CALLER, SETTINGS, caller, check_media_type, named_model, read_whole

@@ -22,11 +22,12 @@ from mlservice.errors import (
 )
 from mlservice.estimate import memory_of
 from mlservice.idempotency import read_once
-from mlservice.intake import MEDIA_TYPES, Sent, check_early, check_options
+from mlservice.intake import MEDIA_TYPES, check_early, check_options
 from mlservice.parent import MEMBER, Parent, open_parent, unusable
 from mlservice.points import count_fits
 from mlservice.query import read_query
 from mlservice.schemas import Description, DryRun, TrainingRequest
+from mlservice.sent import Sent
 from mlservice.store import PIECE_BYTES, Models, Record
 from mlservice.validators import has_already, validating
 from mlservice.wire import (

@@ -7,23 +7,13 @@ from typing import Any
 import msgspec
 
 from mlservice.errors import BodyTooLarge, Fault, InvalidRow, InvalidTable
-from mlservice.intake import (
-    ARROW,
-    CSV,
-    FORM,
-    JSON,
-    MSGPACK,
-    NDJSON,
-    PARQUET,
-    Sent,
-    delimiter_of,
-    open_form,
-)
+from mlservice.intake import delimiter_of, open_form
 from mlservice.limits import check_size
 from mlservice.predicting.matching import Wanted, match
 from mlservice.predicting.options import Options, read_options
 from mlservice.preparation import Column
 from mlservice.schemas import read_json
+from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
 from mlservice.settings import Settings, variable
 from mlservice.table import (
     Table,

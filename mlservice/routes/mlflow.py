@@ -5,12 +5,12 @@ from typing import Any
 from mlservice import errors
 from mlservice.handlers import operations
 from mlservice.handlers.protocols import mlflow
-from mlservice.intake import CSV, PARQUET
 from mlservice.openapi import Answer
 from mlservice.routes.open_inference import ID, UNREADABLE, UNREADY
 from mlservice.routes.route import Route, route
 from mlservice.schemas import Readiness
 from mlservice.scoring_server import Invocation, Invoked
+from mlservice.sent import CSV, PARQUET
 
 _INVOKE: dict[str, Any] = {
     "scope": "predict",

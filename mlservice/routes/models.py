@@ -7,12 +7,13 @@ from mlservice.errors import Problem
 from mlservice.export import FORMATS
 from mlservice.handlers import artifacts, following, lifecycle, lists, prediction
 from mlservice.idempotency import MOST_KEY
-from mlservice.intake import JSON, MEDIA_TYPES
+from mlservice.intake import MEDIA_TYPES
 from mlservice.model import MEDIA_TYPE
 from mlservice.openapi import Answer, Parameter
 from mlservice.parent import MEMBER
 from mlservice.routes.route import Route, route
 from mlservice.schemas import DryRun, ModelDocument, ModelList, Prediction, TrainingRequest
+from mlservice.sent import JSON
 
 _ID = Parameter(
     name="id",

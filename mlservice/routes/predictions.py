@@ -6,12 +6,12 @@ import msgspec
 
 from mlservice import errors
 from mlservice.handlers import batches
-from mlservice.intake import JSON
 from mlservice.openapi import Answer, Parameter
 from mlservice.predicting.documents import Predictions
 from mlservice.predicting.options import Options, PredictionRequest
 from mlservice.predicting.question import MEDIA_TYPES
 from mlservice.routes.route import Route, route
+from mlservice.sent import JSON
 
 
 def _options() -> list[Parameter]:

@@ -7,9 +7,9 @@ from mlservice.errors import UnsupportedMediaType
 from mlservice.handlers.protocols.coding import coded
 from mlservice.handlers.protocols.naming import at_hand, scorer_of, versioned_scorer
 from mlservice.handlers.protocols.working import worked
-from mlservice.intake import JSON, PARQUET
 from mlservice.scoring import Scorer
 from mlservice.scoring_server import MEDIA_TYPES, invoked
+from mlservice.sent import JSON, PARQUET
 from mlservice.wire import SETTINGS, check_media_type, read_whole
 
 # The model that is asked where the path names none.
