@@ -103,6 +103,7 @@ def test_keys_of_the_table_are_those_of_scripts_and_python() -> None:
     lua = "".join(file.read_text("utf-8") for file in scripts.iterdir())
     made = (
         keys.WORKERS,
+        keys.UPLOADS,
         keys.record("{id}"),
         keys.data("{id}"),
         keys.artifact("{id}"),

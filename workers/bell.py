@@ -1,5 +1,7 @@
 """Rings when the queue has a new entry, so that a worker need not ask all the time.
 
+It tells of large uploads too, while they run.
+
 A message that is lost costs half a second. Without a connection the bell rings
 always, and its worker asks as often as arq does.
 """
@@ -7,6 +9,8 @@ always, and its worker asks as often as arq does.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -15,14 +19,28 @@ from mlservice.store import keys
 
 logger = logging.getLogger(__name__)
 
+Tell = Callable[[str, int], None]
+
 _ASK_AGAIN_S = 0.5
 _RECONNECT_S = 0.5
 
 
-class Bell:
-    """What a worker waits for between two looks at the queue."""
+def _ignore(model_id: str, most_bytes: int) -> None:
+    """Read nothing ahead."""
 
-    def __init__(self) -> None:
+
+class Bell:
+    """What a worker waits for between two looks at the queue.
+
+    Parameters
+    ----------
+    tell : callable
+        Gets the model's id and the body's largest size of each large upload, soon after its
+        begin.
+    """
+
+    def __init__(self, tell: Tell = _ignore) -> None:
+        self._tell = tell
         self._rung = asyncio.Event()
         self._is_heard = False
 
@@ -55,9 +73,19 @@ class Bell:
 
     async def _hear(self, redis: "Redis") -> None:
         async with redis.pubsub() as pubsub:
-            await pubsub.subscribe(keys.QUEUED)
+            await pubsub.subscribe(keys.QUEUED, keys.UPLOADS)
             while True:
+                message = await pubsub.get_message(timeout=1)
+                if message and message["channel"] == keys.UPLOADS.encode():
+                    self._hear_of_upload(message)
                 # The first is that of the subscription: what came before it is looked for too.
-                if await pubsub.get_message(timeout=1):
+                elif message:
                     self._is_heard = True
                     self.ring()
+
+    def _hear_of_upload(self, message: dict[str, Any]) -> None:
+        # Others may use the channel's name.
+        with contextlib.suppress(ValueError):
+            if message["type"] == "message":
+                model_id, size = message["data"].decode().split()
+                self._tell(model_id, int(size))

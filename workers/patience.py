@@ -26,7 +26,7 @@ class PatientWorker(Worker):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._bell = Bell()
+        self._bell = Bell(self._hear_of_upload)
         self._given_back = 0
         self._noting: set[asyncio.Task[Any] | None] = set()
 
@@ -108,6 +108,12 @@ class PatientWorker(Worker):
         self._given_back += 1
         # There may be an entry that waits for the slot.
         self._bell.ring()
+
+    def _hear_of_upload(self, model_id: str, most_bytes: int) -> None:
+        if trainer := self.ctx.get("trainer"):
+            reading = asyncio.create_task(trainer.read_ahead(model_id, most_bytes))
+            self._noting.add(reading)
+            reading.add_done_callback(self._noting.discard)
 
     async def _reaches_store(self) -> bool:
         with contextlib.suppress(RedisError, OSError):

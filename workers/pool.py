@@ -146,7 +146,12 @@ class Pool:
         await asyncio.gather(*self._ending)
 
     async def run(
-        self, pieces: AsyncIterator[bytes], report: Report = _ignore, most_bytes: int = 0
+        self,
+        pieces: AsyncIterator[bytes],
+        report: Report = _ignore,
+        most_bytes: int = 0,
+        *,
+        limit: asyncio.Timeout | None = None,
     ) -> dict[str, Any]:
         """Fit one training in a child; `restock` is due once its answer is used.
 
@@ -158,6 +163,8 @@ class Pool:
             Gets `phase`, `iteration` and `max_iter` as the fit goes on.
         most_bytes : int
             How large the body is at most, for which the child makes room; 0: not known.
+        limit : Timeout
+            The fit's time, if it begins later than this.
 
         Returns
         -------
@@ -173,7 +180,7 @@ class Pool:
         """
         child = await self._take()
         try:
-            async with asyncio.timeout(self._settings.training_timeout_s):
+            async with limit or asyncio.timeout(self._settings.training_timeout_s):
                 answer = await child.exchange(pieces, report, most_bytes)
         except TimeoutError as error:
             await child.end()

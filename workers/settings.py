@@ -94,7 +94,9 @@ async def _trainer(settings: Settings, worker: str) -> AsyncIterator[tasks.Train
         closing.push_async_callback(_retire, trainings, worker)
         sweeper = asyncio.create_task(keep_swept(trainings, settings, worker))
         closing.push_async_callback(_end, sweeper)
-        yield tasks.Trainer(trainings, pool, settings, worker)
+        trainer = tasks.Trainer(trainings, pool, settings, worker)
+        closing.push_async_callback(trainer.close)
+        yield trainer
 
 
 async def _retire(trainings: Trainings, worker: str) -> None:

@@ -6,12 +6,20 @@ import functools
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from mlservice.errors import DataLost, InternalError, Problem, StoreFull, StoreUnavailable
+from mlservice.errors import (
+    DataLost,
+    InternalError,
+    Problem,
+    StoreFull,
+    StoreUnavailable,
+    TrainerKilled,
+)
 from mlservice.settings import Settings
 from mlservice.store import PIECE_BYTES, Trainings
+from workers.ahead import Ahead, Reading
 from workers.pool import Pool
 from workers.telling import Progress, Telling
 
@@ -43,18 +51,31 @@ class Trainer:
     def __init__(self, trainings: Trainings, pool: Pool, settings: Settings, worker: str) -> None:
         self._trainings = trainings
         self._pool = pool
+        self._ahead = Ahead(pool, settings)
         self._settings = settings
         self._worker = worker
 
     async def run(self, model_id: str, attempt: int) -> None:
         """Run one attempt of a training, unless another worker has it."""
         try:
-            await self._run(model_id, attempt)
+            with self._ahead.running(model_id):
+                await self._run(model_id, attempt)
         except _WITHOUT_STORE:
             logger.warning("model %s is left to its lease: the store is away, or full", model_id)
         finally:
             # Not before: to fork a process and to end one takes as long as to store a model.
             self._pool.restock()
+
+    async def read_ahead(self, model_id: str, most_bytes: int) -> None:
+        """Read a body while its upload runs, if no other worker may claim its training."""
+        with contextlib.suppress(*_WITHOUT_STORE):
+            if self._ahead.has_room and await self._trainings.workers() <= 1:
+                piece = functools.partial(self._piece, model_id)
+                self._ahead.begin(model_id, piece, most_bytes)
+
+    async def close(self) -> None:
+        """Give up what is read ahead."""
+        await self._ahead.close()
 
     async def _run(self, model_id: str, attempt: int) -> None:
         claimant = f"{self._worker}:{secrets.token_hex(8)}"
@@ -96,38 +117,32 @@ class Trainer:
 
     async def _fit(self, model_id: str, attempt: int, telling: Telling) -> dict[str, Any] | None:
         """Return the fit's answer, or None when the attempt is no longer ours."""
+        if reading := self._ahead.take(model_id):
+            # What a child died of before it was a training's is not the training's end.
+            with contextlib.suppress(TrainerKilled):
+                return await self._follow(reading, model_id, attempt, telling)
         first, count = await self._piece(model_id, 0)
-        data = self._data(model_id, first, count)
         # Room for a small body is not worth it.
         most_bytes = count * PIECE_BYTES if count > 1 else 0
-        fit = asyncio.create_task(self._pool.run(data, telling.report, most_bytes))
+        piece = functools.partial(self._piece, model_id)
+        timeout_s = self._settings.training_timeout_s
+        reading = Reading(
+            self._pool, piece, timeout_s=timeout_s, first=(first, count), most_bytes=most_bytes
+        )
+        return await self._follow(reading, model_id, attempt, telling)
+
+    async def _follow(
+        self, reading: Reading, model_id: str, attempt: int, telling: Telling
+    ) -> dict[str, Any] | None:
+        reading.claim(telling.report)
         try:
-            while not (await asyncio.wait([fit], timeout=self._settings.renew_s))[0]:
+            while not (await asyncio.wait([reading.fit], timeout=self._settings.renew_s))[0]:
                 if not await self._is_ours(model_id, attempt):
                     return None
-            return fit.result()
+            return reading.fit.result()
         finally:
-            fit.cancel()
-            await asyncio.wait([fit])
-            await data.aclose()
+            await reading.end()
             await telling.end()
-
-    async def _data(
-        self, model_id: str, first: bytes | None, count: int
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield the training's body, the next piece on its way while one is taken."""
-        piece = first
-        for index in range(1, count):
-            coming = asyncio.create_task(self._piece(model_id, index))
-            try:
-                if piece:
-                    yield piece
-                piece, _ = await coming
-            finally:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
-        if piece:
-            yield piece
 
     async def _piece(self, model_id: str, index: int) -> tuple[bytes | None, int]:
         """Ask for a piece, again while the store is away."""

@@ -130,6 +130,8 @@ def command(folder: Path, *, appendfsync: str, memory_bytes: int = 0) -> list[st
         "dir": str(folder),
         "appendonly": "yes",
         "appendfsync": appendfsync,
+        # Most of what a rewrite of the file takes while a large body is there: 0.5 s of a core.
+        "rdbcompression": "no",
         "save": "",
         "maxmemory": str(memory_bytes or half_of_memory()),
         "maxmemory-policy": "noeviction",

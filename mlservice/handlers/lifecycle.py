@@ -46,6 +46,8 @@ from mlservice.wire import (
 )
 
 DRY_RUN = "dry_run"
+# A smaller body takes less than 50 ms to read.
+_LARGE_BYTES = 8 * PIECE_BYTES
 
 
 async def train(request: web.Request) -> web.Response:
@@ -66,7 +68,9 @@ async def train(request: web.Request) -> web.Response:
         return _tell(sent, name, description)
     # A larger body is checked by its worker: parsing it here would stall other requests.
     once.add(sent.body)
-    rest = await _append(models, model_id, sent.header() + sent.body)
+    header = sent.header()
+    rest = await _append(models, model_id, header + sent.body)
+    await _announce(request, models, model_id, len(header))
     async with contextlib.aclosing(read_ahead(pieces)) as coming:
         async for piece in coming:
             once.add(piece)
@@ -90,6 +94,13 @@ async def _append(models: Models, model_id: str, body: bytes) -> bytes:
     for begin in range(0, whole, PIECE_BYTES):
         await models.append(model_id, body[begin : begin + PIECE_BYTES])
     return body[whole:]
+
+
+async def _announce(request: web.Request, models: Models, model_id: str, header_bytes: int) -> None:
+    """Tell a worker of a large body, which it may read while the rest of it comes."""
+    size = request.content_length or 0
+    if size >= _LARGE_BYTES and "Content-Encoding" not in request.headers:
+        await models.announce(model_id, header_bytes + size)
 
 
 async def _with_parent(

@@ -27,6 +27,7 @@
 ``mls:workers``                  zset     workers, by when they were last seen
 ``mls:changes``                  channel  ids of models that changed
 ``mls:queued``                   channel  entries that were put into the queue
+``mls:uploads``                  channel  large bodies whose upload runs: id, size
 ``arq:…``                                 arq's own: queue, job, in-progress, retry
 ===============================  =======  ============================================
 
@@ -38,6 +39,7 @@ LEASES = "mls:leases"
 DEADLINES = "mls:deadlines"
 CHANGES = "mls:changes"
 QUEUED = "mls:queued"
+UPLOADS = "mls:uploads"
 GRANTS = "mls:grants"
 
 # Whose models they are while the service asks for no keys.

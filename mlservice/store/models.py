@@ -52,6 +52,10 @@ class Models:
         key = keys.data(model_id)
         await self._link.batch([("RPUSH", key, piece), ("PEXPIRE", key, UPLOAD_MS)])
 
+    async def announce(self, model_id: str, most_bytes: int) -> None:
+        """Tell workers of a body that is being appended, and how large it will be at most."""
+        await self._link.call("PUBLISH", keys.UPLOADS, f"{model_id} {most_bytes}")
+
     async def create(
         self,
         model_id: str,
