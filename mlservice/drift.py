@@ -40,6 +40,9 @@ _PACE_S = 0.05
 _MOST_SKIPPED = 64
 # Rows of a table that are looked at.
 _ROWS = 1_000
+# So many times as long as looking at a table took none is looked at: 3 % of the time at most.
+_REST = 32
+_MOST_REST_S = 0.1
 MOST_FEATURES = 200
 # Beyond, counts are halved: what was asked lately weighs more.
 _MOST_ROWS = 100_000
@@ -134,6 +137,7 @@ class Watch:
         self._rows: list[Sequence[Any]] = []
         self._of_tables = [list(counts) for counts in self._seen]
         self._arrived: deque[list[list[int]]] = deque()
+        self._rested = -math.inf
         self._lock = Lock()
 
     def see(self, row: Sequence[Any]) -> None:
@@ -170,10 +174,17 @@ class Watch:
             self._seen = _lately(_sums(self._seen, found))
 
     def look(self, columns: Columns, rows: int) -> None:
-        """Note the rows of a table, evenly chosen; any thread may."""
+        """Note the rows of a table, evenly chosen; of tables that come quickly some count.
+
+        Any thread may.
+        """
+        if (begun := self._clock()) < self._rested:
+            return
         every = max(1, math.ceil(rows / _ROWS))
         found = [bins.count(columns[bins.feature.name], every) for bins in self._bins]
         self._arrived.append(found)
+        ended = self._clock()
+        self._rested = ended + min(_REST * (ended - begun), _MOST_REST_S)
         # Nobody waits: who finds the lock taken leaves its counts to whoever has it next.
         if self._lock.acquire(blocking=False):
             try:

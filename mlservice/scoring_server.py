@@ -21,6 +21,7 @@ from mlservice.instances import (
     wanted_of,
 )
 from mlservice.predicting.matching import Wanted, match
+from mlservice.predicting.question import check_extent
 from mlservice.preparation import Column
 from mlservice.schemas import Label, read_json
 from mlservice.scoring import Scorer
@@ -80,6 +81,7 @@ def invoked(
     if media_type == CSV:
         columns = match(from_csv(body, ",", wanted.texts), wanted, ignores_extra=True)
     elif media_type == PARQUET:
+        check_extent(media_type, body, limits)
         columns = match(from_parquet(body), wanted, ignores_extra=True)
     else:
         columns = _of_json(read_json(_invocation, body), wanted)

@@ -163,6 +163,31 @@ def test_of_rows_that_come_quickly_few_are_looked_at(row_s: float, least: int, m
     assert least <= sum(watch.figures().seen[0]) <= most
 
 
+@pytest.mark.parametrize(("apart_s", "looked_at"), [(0.001, 1), (0.034, 10), (0.5, 10)])
+def test_looking_at_tables_takes_a_small_part_of_the_time(apart_s: float, looked_at: int) -> None:
+    """After a look that took 1 ms none is for 32 ms: of what comes more quickly some count."""
+    times = [0.0]
+    watch = watch_of(np.arange(10.0), clock=lambda: times.pop(0))
+
+    for place in range(10):
+        begun = place * apart_s
+        times[:] = [begun, begun + 0.001]
+        ask(watch, [np.array([1.0])], is_table=True)
+
+    assert sum(watch.figures().seen[0]) == looked_at
+
+
+def test_a_look_that_took_long_is_not_the_last() -> None:
+    """What stopped the thread meanwhile may have taken a minute."""
+    times = [0.0, 0.0, 60.0, 60.2, 60.3]
+    watch = watch_of(np.arange(10.0), clock=lambda: times.pop(0))
+
+    for _ in range(2):
+        ask(watch, [np.array([1.0])], is_table=True)
+
+    assert sum(watch.figures().seen[0]) == 2
+
+
 def test_rows_in_a_pattern_are_looked_at_evenly() -> None:
     """Every other value is the same, and half of those that are looked at."""
     watch = watch_of(np.array([0.0, 1.0] * 50), clock=lambda: 0.0)

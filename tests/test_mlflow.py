@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -62,6 +63,22 @@ async def test_each_form_of_the_rows_is_predicted_as_natively(
     by_id = await invoke(client, body, path=f"/models/{model_id}/invocations")
 
     assert by_alias == by_id == (200, {"predictions": wanted})
+
+
+async def test_parquet_that_decodes_to_too_much_is_refused_before_it_is_decoded(
+    client: Client, settings: Settings
+) -> None:
+    """A short file of millions of zeros is told the limit of bodies, decoded too."""
+    await model_of(client, settings)
+    file = io.BytesIO()
+    zeros = pa.table({"a": np.zeros(9_000_000)})
+    pyarrow.parquet.write_table(zeros, file, compression="zstd", use_dictionary=False)
+
+    status, problem = await invoke(client, file.getvalue(), media_type=PARQUET)
+
+    assert len(file.getvalue()) < 100_000
+    assert status == 413
+    assert "MLSERVICE_PREDICTION_BODY_BYTES" in problem["detail"]
 
 
 @pytest.mark.parametrize("media_type", ["text/csv", "text/csv; charset=UTF-8", PARQUET])

@@ -11,14 +11,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
 from mlservice.errors import TrainerKilled, TrainingTimeout
 from mlservice.model import decode
-from mlservice.sent import CSV, PARQUET, Sent
+from mlservice.sent import ARROW, CSV, PARQUET, Sent
 from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
 from workers.child import rehearse
@@ -224,6 +225,40 @@ async def test_a_small_parquet_file_that_decodes_to_gigabytes_is_told_its_limit(
     assert answer["problem"]["type"] == "/problems/training-memory"
     assert "MLSERVICE_TRAINING_MEMORY_BYTES" in answer["problem"]["detail"]
     await pool.close()
+
+
+async def test_a_small_arrow_stream_that_decodes_to_gigabytes_is_told_its_limit() -> None:
+    """A stream that is compressed within is read by a child with a limit, and only there."""
+    pool = Pool(Settings(training_memory_bytes=512 * 1024 * 1024))
+    await pool.start()
+    body = _zeros_in_arrow(times=40)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield Sent(media_type=ARROW, body=b"").header() + body
+
+    answer = await pool.run(pieces())
+
+    assert len(body) < 1_000_000
+    assert ipc.open_stream(body).read_next_batch().nbytes * 40 > 2 * 1024**3
+    assert answer["problem"]["type"] == "/problems/training-memory"
+    assert "MLSERVICE_TRAINING_MEMORY_BYTES" in answer["problem"]["detail"]
+    await pool.close()
+
+
+def _zeros_in_arrow(times: int) -> bytes:
+    """Return a stream of 8,000,000 zeros, compressed, as many times over."""
+    rows = pa.table({"x": np.zeros(4_000_000), "y": np.zeros(4_000_000, dtype=np.int64)})
+    streams = []
+    for table in (None, rows):
+        sink = io.BytesIO()
+        options = ipc.IpcWriteOptions(compression="zstd")
+        with ipc.new_stream(sink, rows.schema, options=options) as writer:
+            if table:
+                writer.write_table(table)
+        # Without the mark of its end.
+        streams.append(sink.getvalue()[:-8])
+    schema, whole = streams
+    return whole[: len(schema)] + whole[len(schema) :] * times
 
 
 def _csv(head: bytes, rows: bytes) -> Callable[[int], AsyncIterator[bytes]]:

@@ -196,6 +196,9 @@ def warnings_of(
 def _outside(name: str, values: NDArray[np.float64], seen: FeatureProfile) -> TableWarning | None:
     if seen.min is UNSET or seen.max is UNSET:
         return None
+    # Of NaN, which is no number, neither is true.
+    if values.min() >= seen.min and values.max() <= seen.max:
+        return None
     rows = np.flatnonzero((values < seen.min) | (values > seen.max))
     if not len(rows):
         return None

@@ -68,7 +68,7 @@ def read_question(sent: Sent, wanted: Wanted, limits: Settings) -> Question:
     options = read_options(own(sent.options), {})
     if sent.media_type == JSON:
         return _of_json(sent, wanted)
-    _check_extent(sent, limits)
+    check_extent(sent.media_type, sent.body, limits)
     table, members = _READERS[sent.media_type](sent, wanted)
     if members:
         options = read_options(own(sent.options), members)
@@ -76,13 +76,23 @@ def read_question(sent: Sent, wanted: Wanted, limits: Settings) -> Question:
     return Question(rows=table.rows, columns=columns, options=options)
 
 
-def _check_extent(sent: Sent, limits: Settings) -> None:
-    """Refuse what says that it is larger than may be, before anything is decoded."""
-    extent_of = {PARQUET: extent_of_parquet, ARROW: extent_of_arrow}.get(sent.media_type)
+def check_extent(media_type: str, body: bytes | bytearray, limits: Settings) -> None:
+    """Refuse what says that it is larger than may be, before anything is decoded.
+
+    Raises
+    ------
+    BodyTooLarge
+        If it decodes to more bytes than a body may have.
+    TableTooLarge
+        If it has more cells than a prediction may have.
+    MalformedBody
+        If it does not say how large it is.
+    """
+    extent_of = {PARQUET: extent_of_parquet, ARROW: extent_of_arrow}.get(media_type)
     if extent_of is None:
         return
     check_installed()
-    extent = extent_of(sent.body)
+    extent = extent_of(body)
     most = limits.prediction_body_bytes
     if extent.decoded > most:
         raise BodyTooLarge(

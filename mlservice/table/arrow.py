@@ -1,7 +1,8 @@
 """Parquet and Arrow streams, by pyarrow, which is the extra `arrow`.
 
-What such a body decodes to has no bound by its size, so that only a worker
-reads it, in a process with a memory limit.
+What such a body decodes to has no bound by its size: `bounds` tells it first where
+a prediction is asked for, and a training reads it in a process with a memory limit.
+Numbers of an Arrow stream are views of the body where they can be.
 """
 
 import importlib.util
@@ -97,18 +98,19 @@ def _table(found: Any) -> Table:
 def _column(name: str, column: Any, faults: Faults) -> Column:
     from pyarrow import types
 
+    # Most are, and there may be thousands.
+    if types.is_floating(column.type):
+        return _numbers(name, column, faults)
     if types.is_dictionary(column.type) and not _is_text(column.type.value_type):
         column = column.cast(column.type.value_type)
     kind = column.type
-    if types.is_boolean(kind):
+    if types.is_boolean(kind) or (types.is_integer(kind) and not _is_exact(column)):
         return list(column.to_pylist())
     if types.is_dictionary(kind) or _is_text(kind):
         return _texts(column)
     if types.is_null(kind):
         return np.full(len(column), np.nan)
-    if types.is_integer(kind) and not _is_exact(column):
-        return list(column.to_pylist())
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_integer(kind) or types.is_decimal(kind):
         return _numbers(name, column, faults)
     detail = f"Column {name!r} must hold numbers, booleans or text, it holds {kind}."
     faults.add(f"/data/{escape(name)}", detail[:200])
@@ -143,8 +145,9 @@ def _texts(column: Any) -> list[str | None]:
 def _numbers(name: str, column: Any, faults: Faults) -> NDArray[np.float64]:
     from pyarrow import float64
 
-    # A copy: a stream's own memory is the body's.
-    numbers = np.array(column.cast(float64(), safe=False).to_numpy(), np.float64)
+    numbers: NDArray[np.float64] = column.cast(float64(), safe=False).to_numpy()
+    if np.isfinite(numbers).all():
+        return numbers
     for row in np.flatnonzero(np.isinf(numbers)).tolist():
         detail = f"Row {row} of {name!r} must be finite, it is infinite."
         faults.add(f"/data/{escape(name)}/{row}", detail)
