@@ -22,24 +22,30 @@ class Extent:
         The model's.
     profile : Profile or None
         What they were like in training, if that is known.
+
+    Attributes
+    ----------
+    bounds : list of (float, float)
+        By feature, as far as they are known.
     """
 
     def __init__(self, features: Sequence[Feature], profile: Profile | None) -> None:
         found = profile.features if profile else ()
         self._names = [each.name for each in features]
-        self._lows = [-math.inf if each.min is UNSET else each.min for each in found]
-        self._highs = [math.inf if each.max is UNSET else each.max for each in found]
+        lows = [-math.inf if each.min is UNSET else each.min for each in found]
+        highs = [math.inf if each.max is UNSET else each.max for each in found]
+        self.bounds = list(zip(lows, highs, strict=True))
 
     def holds(self, row: Sequence[float]) -> bool:
         """Tell whether training has seen numbers as small and as large as all of a row."""
-        for low, value, high in zip(self._lows, row, self._highs, strict=False):
+        for (low, high), value in zip(self.bounds, row, strict=False):
             if not low <= value <= high:
                 return False
         return True
 
     def outside(self, row: Sequence[Any]) -> list[RowWarning]:
         """Return a warning for each number that is smaller or larger; not of texts and None."""
-        columns = zip(self._names, self._lows, row, self._highs, strict=False)
+        columns = zip(self._names, self.bounds, row, strict=False)
         return [
             RowWarning(
                 code="outside-range",
@@ -47,6 +53,6 @@ class Extent:
                 f"it is {value:.6g}: the model extrapolates.",
                 parameter=name,
             )
-            for name, low, value, high in columns
+            for name, (low, high), value in columns
             if isinstance(value, float) and not low <= value <= high
         ]

@@ -5,29 +5,38 @@ a row of iris is read in half the time that names and `float` take,
 and answered in half the time that it takes to encode a struct.
 """
 
+import sys
 from collections.abc import Callable, Sequence
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
 
+from mlservice.extent import Extent
 from mlservice.schemas import Label, label_name
 
+# Features whose bounds the decoder of a row knows: it takes 15 µs for each to make.
+_MOST_BOUNDS = 20
+
+_LARGEST = sys.float_info.max
+
+Row = Sequence[float]
 _decode = msgspec.json.Decoder(list[float]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def query_reader(features: Sequence[str]) -> Callable[[str], list[float] | None]:
+def query_reader(features: Sequence[str], extent: Extent) -> Callable[[str], Row | None]:
     """Return what reads `a=1&b=2` for the features a and b.
 
     It returns None for what it does not read: a row in another order or encoded
-    in another way, and numbers that are not JSON's or do not fit in float64.
-    Such a query is read by name, which finds what is wrong.
+    in another way, and numbers that are not JSON's or do not fit in float64, or that
+    `extent` does not hold. Such a query is read by name, which finds what is to be told.
     """
     # No regular expression: to compile one of 200 features takes 20 ms, of 30 more than to load.
     beginnings = [quote(name, safe="") + "=" for name in features]
-    width = len(beginnings)
+    width, decode = len(beginnings), _row_decoder(extent)
 
-    def read(query: str) -> list[float] | None:
+    def read(query: str) -> Row | None:
         parts = query.split("&")
         # What begins otherwise keeps its name, which is no number.
         texts = ",".join(map(str.removeprefix, parts, beginnings))
@@ -35,12 +44,29 @@ def query_reader(features: Sequence[str]) -> Callable[[str], list[float] | None]
         if "+" in texts or " " in texts or not texts.isprintable():
             return None
         try:
-            row = _decode(f"[{texts}]")
+            row = decode(f"[{texts}]")
         except msgspec.DecodeError:
             return None
         return row if len(row) == len(parts) == width else None
 
     return read
+
+
+def _row_decoder(extent: Extent) -> Callable[[str], Row]:
+    """Return what reads a row of JSON, and refuses numbers that the extent does not hold."""
+    if 0 < len(extent.bounds) <= _MOST_BOUNDS:
+        # The decoder compares as it reads, which costs nothing.
+        finite = [(max(low, -_LARGEST), min(high, _LARGEST)) for low, high in extent.bounds]
+        types = [Annotated[float, msgspec.Meta(ge=low, le=high)] for low, high in finite]
+        return msgspec.json.Decoder(tuple[tuple(types)]).decode  # type: ignore[misc]  # made here
+
+    def decode(text: str) -> Row:
+        row = _decode(text)
+        if not extent.holds(row):
+            raise msgspec.ValidationError
+        return row
+
+    return decode
 
 
 class AnswerForm:

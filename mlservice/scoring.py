@@ -7,7 +7,6 @@ over the reconstructed estimator's own arrays.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from math import exp, isnan
 from operator import add, mul
 from typing import Any
 
@@ -21,7 +20,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlservice.counts import ModelCounts
-from mlservice.errors import InvalidRow
 from mlservice.extent import Extent
 from mlservice.model import Model
 from mlservice.preparation import Preparation, labels
@@ -29,6 +27,7 @@ from mlservice.row import RowEncoder
 from mlservice.rowtext import AnswerForm, RowsForm, query_reader
 from mlservice.schemas import Feature, Label, label_name
 from mlservice.scores import TableScorer
+from mlservice.softmax import MOST_WRITTEN_OUT, ScoreRow, of_scores, written_out
 from mlservice.tensors import RowForm
 
 # Multiplications up to which Python's own floats beat numpy's fixed cost of a call.
@@ -160,7 +159,13 @@ class Scorer:
     label_names : list of str
         The same as JSON writes them.
     read_plain : callable
-        Reads a query whose names and numbers are written the plainest way.
+        Reads a query whose names and numbers are written the plainest way and are such
+        as those of the training: there is nothing to be told of it.
+    score_row : callable
+        Returns the likeliest class's position and the probability of each class. Takes a
+        sequence of length n_features in the order of `features`: finite float for numbers
+        and str for text, None where a value is missing; without preparation all are numbers.
+        Raises `InvalidRow` if the numbers are so large that a score overflows.
     form : AnswerForm
         What is answered for one row.
     rows_form : RowsForm
@@ -191,52 +196,12 @@ class Scorer:
         coef, intercept = self.estimator.coef_, self.estimator.intercept_
         if self.encoder:
             self.size_bytes += 200 * len(preparation.names)
-            self.read_plain: Callable[[str], list[float] | None] = _read_by_name
-            self._scores = _encoded_scores_of(self.encoder, coef, intercept)
+            self.read_plain: Callable[[str], Sequence[float] | None] = _read_by_name
+            encoded_scores = _encoded_scores_of(self.encoder, coef, intercept)
+            self.score_row: ScoreRow = lambda row: of_scores(encoded_scores(row))
         else:
-            self.read_plain = query_reader(self.features)
-            self._scores = _scores_of(coef, intercept)
-
-    def score_row(self, row: Sequence[Any]) -> tuple[int, list[float]]:
-        """Return the likeliest class's position and the probability of each class.
-
-        Parameters
-        ----------
-        row : sequence of length n_features
-            In the order of `features`: finite float for numbers and str for text;
-            None where a value is missing. Without preparation all are numbers.
-
-        Raises
-        ------
-        InvalidRow
-            If the numbers are so large that the score overflows.
-        """
-        scores = self._scores(row)
-        if len(scores) == 1:
-            return _binary(scores[0])
-        highest = max(scores)
-        exponentials = [exp(score - highest) for score in scores]
-        total = sum(exponentials)
-        # Infinity minus infinity is not a number, and neither is its sum with others.
-        if isnan(total):
-            raise _overflow()
-        return scores.index(highest), [value / total for value in exponentials]
-
-
-def _binary(score: float) -> tuple[int, list[float]]:
-    if not math.isfinite(score):
-        raise _overflow()
-    # Either form overflows on one side.
-    if score >= 0:
-        second = 1.0 / (1.0 + math.exp(-score))
-    else:
-        exponential = math.exp(score)
-        second = exponential / (1.0 + exponential)
-    return int(score > 0), [1.0 - second, second]
-
-
-def _overflow() -> InvalidRow:
-    return InvalidRow("The row's numbers must be small enough to score, they overflow float64.")
+            self.read_plain = query_reader(self.features, self.extent)
+            self.score_row = _row_scorer(coef, intercept)
 
 
 def _read_by_name(query: str) -> list[float] | None:  # noqa: ARG001  # texts are not plain
@@ -246,7 +211,7 @@ def _read_by_name(query: str) -> list[float] | None:  # noqa: ARG001  # texts ar
 def _product(
     coef: NDArray[np.float64], row: Sequence[float], intercept: NDArray[np.float64]
 ) -> list[float]:
-    # Python's own floats overflow in silence as well; `score_row` looks at the result.
+    # Python's own floats overflow in silence as well; `of_scores` looks at the result.
     with np.errstate(over="ignore", invalid="ignore"):
         scores: list[float] = (coef @ np.array(row) + intercept).tolist()
     return scores
@@ -260,6 +225,13 @@ def _scores_of(
         return lambda row: _product(coef, row, intercept)
     rows = list(zip(intercept.tolist(), coef.tolist(), strict=True))
     return lambda row: [sum(map(mul, weights, row), start) for start, weights in rows]
+
+
+def _row_scorer(coef: NDArray[np.float64], intercept: NDArray[np.float64]) -> ScoreRow:
+    if len(coef) > 1 and coef.size <= MOST_WRITTEN_OUT:
+        return written_out(list(zip(intercept.tolist(), coef.tolist(), strict=True)))
+    scores_of = _scores_of(coef, intercept)
+    return lambda row: of_scores(scores_of(row))
 
 
 def _encoded_scores_of(

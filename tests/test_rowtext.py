@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlservice.extent import Extent
 from mlservice.predicting.documents import Predictions
+from mlservice.profile import FeatureProfile, Profile
 from mlservice.rowtext import AnswerForm, RowsForm, query_reader
-from mlservice.schemas import Label, Prediction, label_name
+from mlservice.schemas import Feature, Label, Prediction, label_name
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+UNKNOWN = Extent([], None)
 LABELS = st.one_of(
     st.lists(st.text(), min_size=2, max_size=5, unique=True),
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=5, unique=True),
@@ -26,7 +29,7 @@ def test_numbers_are_read_as_float_reads_them(row: list[float]) -> None:
     names = [f"f{place}" for place in range(len(row))]
     texts = [repr(value).replace("+", "") for value in row]
 
-    read = query_reader(names)("&".join(map("=".join, zip(names, texts, strict=True))))
+    read = query_reader(names, UNKNOWN)("&".join(map("=".join, zip(names, texts, strict=True))))
 
     assert read == row
 
@@ -36,7 +39,7 @@ def test_numbers_are_read_as_float_reads_them(row: list[float]) -> None:
 )
 def test_a_plain_number_is_read(text: str) -> None:
     """Integers and exponents count, of any length."""
-    assert query_reader(["a"])(f"a={text}") == [float(text)]
+    assert query_reader(["a"], UNKNOWN)(f"a={text}") == [float(text)]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,33 @@ def test_a_plain_number_is_read(text: str) -> None:
 )
 def test_all_else_is_left_to_be_read_by_name(query: str) -> None:
     """Another order, another encoding, and what JSON does not take as a float64."""
-    assert query_reader(["a", "b"])(query) is None
+    assert query_reader(["a", "b"], UNKNOWN)(query) is None
+
+
+@pytest.mark.parametrize("width", [1, 50])
+@pytest.mark.parametrize(
+    ("text", "is_read"), [("-3", True), ("3.5", True), ("3.5000000000000004", False), ("-4", False)]
+)
+def test_a_number_that_training_has_not_seen_is_left_to_be_read_by_name(
+    text: str, is_read: bool, width: int
+) -> None:
+    """There is something to be told of it; few features and many are compared in two ways."""
+    names = [f"f{place}" for place in range(width)]
+    seen = FeatureProfile(count=2, min=-3.0, max=3.5)
+    profile = Profile(rows=2, classes=(1, 1), features=(seen,) * width)
+    extent = Extent([Feature(name=name) for name in names], profile)
+
+    read = query_reader(names, extent)("&".join(f"{name}={text}" for name in names))
+
+    assert (list(read) if read else None) == ([float(text)] * width if is_read else None)
+
+
+def test_a_feature_whose_range_is_not_known_takes_any_number() -> None:
+    """As one that every row of the training had left out."""
+    profile = Profile(rows=2, classes=(1, 1), features=(FeatureProfile(count=0),))
+    read = query_reader(["a"], Extent([Feature(name="a")], profile))
+
+    assert read("a=-1.7976931348623157e308") == (-1.7976931348623157e308,)
 
 
 @given(LABELS, st.data())

@@ -50,13 +50,14 @@ async def predict_row(request: web.Request) -> web.Response:
 
 def _predict(model_id: str, query: str, scorer: Scorer, head: Head) -> web.Response:
     begun = perf_counter()
+    plain = scorer.read_plain(query)
     try:
-        row = read_row(query, scorer)
+        row = plain or read_row(query, scorer)
         best, probabilities = scorer.score_row(row)
     except ClientProblem:
         scorer.counts.errors += 1
         raise
-    if warnings := _warnings(row, scorer):
+    if not plain and (warnings := _warnings(row, scorer)):
         answer = _warn(model_id, scorer, best, probabilities, warnings)
     else:
         answer = scorer.form.fill(model_id, best, probabilities)
@@ -84,7 +85,7 @@ def _warn(
 
 def _warnings(row: Sequence[Any], scorer: Scorer) -> list[RowWarning]:
     if not scorer.encoder:
-        return [] if scorer.extent.holds(row) else scorer.extent.outside(row)
+        return scorer.extent.outside(row)
     unseen = [
         RowWarning(
             code="unseen-category",
@@ -111,8 +112,6 @@ def read_row(query: str, scorer: Scorer) -> list[Any]:
     InvalidRow
         With everything that is wrong: left out, unknown, repeated, no number, empty.
     """
-    if row := scorer.read_plain(query):
-        return row
     pairs = read_query(query)
     if scorer.encoder:
         return _read_values(pairs, scorer)
