@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from mlservice.errors import Fault, InvalidRequest, InvalidRow, InvalidTable
 from mlservice.limits import check_size
-from mlservice.predicting.matching import Wanted, match
-from mlservice.preparation import Column, Texts
-from mlservice.schemas import Label, read_json
+from mlservice.predicting.matching import Wanted, match, warnings_of
+from mlservice.preparation import Column, Columns, Texts
+from mlservice.schemas import Label, TableWarning, read_json
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
 from mlservice.table import Table, from_json
@@ -39,13 +40,16 @@ def few_rows(sent: msgspec.Raw, scorer: Scorer) -> list[int] | None:
     Returns
     -------
     list of int or None
-        Positions of the classes; None for anything else, which `from_rows` reads or refuses.
+        Positions of the classes; None for anything else, which `from_rows` reads or refuses,
+        and for numbers that are outside the range of the training.
     """
     if scorer.encoder or len(memoryview(sent)) > _MOST_BYTES:
         return None
     try:
         rows = _matrix.decode(sent)
         if len(rows) > _MOST_ROWS or set(map(len, rows)) != {len(scorer.features)}:
+            return None
+        if not all(map(scorer.extent.holds, rows)):
             return None
         return [scorer.score_row(row)[0] for row in rows]
     except (msgspec.MsgspecError, RecursionError, InvalidRow):
@@ -166,6 +170,12 @@ def check_answer(columns: dict[str, Column], cells_of_row: int, limits: Settings
 def wanted_of(scorer: Scorer) -> Wanted:
     """Return what a model reads."""
     return Wanted(features=scorer.table.preparation.features, target=scorer.target)
+
+
+def remarks_of(scorer: Scorer, columns: Columns) -> list[TableWarning] | UnsetType:
+    """Return what training had not seen of some columns, unset if there is nothing to say."""
+    features = scorer.table.preparation.features
+    return warnings_of(columns, features, scorer.profile) or UNSET
 
 
 def labels_at(scorer: Scorer, positions: list[int]) -> list[Label]:

@@ -109,7 +109,7 @@ class TableScorer:
         InvalidRow
             As `score` does; or if the matrix has another width, or a feature is text.
         """
-        columns = self._columns_of(X)
+        columns = self.columns_of(X)
         if not self._is_plain:
             return self.score(columns)
         scored = scored_by(self._of_numbers(X))
@@ -161,7 +161,8 @@ class TableScorer:
             scores: NDArray[np.float64] = numbers @ self._weights + self._intercept
         return scores
 
-    def _columns_of(self, X: NDArray[np.float64]) -> dict[str, Column]:
+    def columns_of(self, X: NDArray[np.float64]) -> dict[str, Column]:
+        """Return the columns of a matrix by name; it raises what `score_matrix` does."""
         features = self.preparation.features
         for feature in self.preparation.text_features:
             raise InvalidRow(f"A matrix has numbers only, the feature {feature.name!r} is text.")

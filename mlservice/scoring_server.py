@@ -5,10 +5,10 @@ A JSON body has exactly one of four members: `dataframe_split`, `dataframe_recor
 that are no features are not read, as by a model of MLflow's with a signature.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from mlservice.errors import InvalidRequest
 from mlservice.instances import (
@@ -18,12 +18,13 @@ from mlservice.instances import (
     from_records,
     from_rows,
     labels_at,
+    remarks_of,
     wanted_of,
 )
 from mlservice.predicting.matching import Wanted, match
 from mlservice.predicting.question import check_extent
 from mlservice.preparation import Column
-from mlservice.schemas import Label, read_json
+from mlservice.schemas import Label, TableWarning, read_json
 from mlservice.scoring import Scorer
 from mlservice.sent import CSV, JSON, PARQUET
 from mlservice.settings import Settings
@@ -49,10 +50,13 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     inputs: msgspec.Raw | UnsetType = UNSET
 
 
-class Invoked(msgspec.Struct, frozen=True, kw_only=True):
+class Invoked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The class of each row."""
 
     predictions: list[Label]
+    warnings: Annotated[
+        list[TableWarning] | UnsetType, Meta(description="Left out where there is nothing to say.")
+    ] = UNSET
 
 
 _invocation = msgspec.json.Decoder(Invocation)
@@ -87,9 +91,9 @@ def invoked(
         columns = _of_json(read_json(_invocation, body), wanted)
     check_answer(columns, len(scorer.labels), limits)
     scored = scorer.table.score(columns)
-    return _encode(
-        Invoked(predictions=labels_at(scorer, scored.positions.tolist()))
-    ), scored.positions
+    labels = labels_at(scorer, scored.positions.tolist())
+    told = Invoked(predictions=labels, warnings=remarks_of(scorer, columns))
+    return _encode(told), scored.positions
 
 
 def _of_json(asked: Invocation, wanted: Wanted) -> dict[str, Column]:

@@ -4,10 +4,10 @@ A body is `{"instances": [...]}`, one item a row, or `{"inputs": ...}`, rows or 
 name; a CloudEvent has it as `data`.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from mlservice.errors import InvalidRequest
 from mlservice.instances import (
@@ -18,11 +18,12 @@ from mlservice.instances import (
     from_records,
     from_rows,
     labels_at,
+    remarks_of,
     wanted_of,
 )
 from mlservice.predicting.explaining import contributions, explained_classes, intercepts
 from mlservice.preparation import Column
-from mlservice.schemas import Label, read_json
+from mlservice.schemas import Label, TableWarning, read_json
 from mlservice.scores import Scored
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
@@ -34,6 +35,11 @@ class V1Request(msgspec.Struct, frozen=True, kw_only=True):
     instances: msgspec.Raw | UnsetType = UNSET
     inputs: msgspec.Raw | UnsetType = UNSET
     signature_name: str | None = None
+
+
+Remarks = Annotated[
+    list[TableWarning] | UnsetType, Meta(description="Left out where there is nothing to say.")
+]
 
 
 class ClassifyRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +54,14 @@ class V1Predictions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     predictions: list[Label] | UnsetType = UNSET
     outputs: list[Label] | UnsetType = UNSET
+    warnings: Remarks = UNSET
 
 
-class Classified(msgspec.Struct, frozen=True, kw_only=True):
+class Classified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The probability of each class by its name, for each example."""
 
     result: list[list[tuple[str, float]]]
+    warnings: Remarks = UNSET
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,11 +71,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     contributions: dict[str, dict[str, float]]
 
 
-class Explained(msgspec.Struct, frozen=True, kw_only=True):
+class Explained(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The classes, and why."""
 
     predictions: list[Label]
     explanations: list[Explanation]
+    warnings: Remarks = UNSET
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +111,8 @@ def predicted(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answ
     columns, is_columns = _columns(scorer, asked)
     positions = _scored(scorer, columns, limits).positions
     labels = labels_at(scorer, positions.tolist())
-    told = V1Predictions(outputs=labels) if is_columns else V1Predictions(predictions=labels)
+    member = "outputs" if is_columns else "predictions"
+    told = V1Predictions(**{member: labels}, warnings=remarks_of(scorer, columns))
     return _encode(told), positions
 
 
@@ -110,10 +120,14 @@ def classified(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Ans
     """Answer `:classify`; it raises what `predicted` does."""
     asked = read_json(_examples, unwrapped(body))
     rows = [asked.context | example for example in asked.examples]
-    scored = _scored(scorer, from_records(rows, wanted_of(scorer), "/examples"), limits)
+    columns = from_records(rows, wanted_of(scorer), "/examples")
+    scored = _scored(scorer, columns, limits)
     names = scorer.label_names
     shares = scored.probabilities.tolist()
-    told = Classified(result=[list(zip(names, row, strict=True)) for row in shares])
+    told = Classified(
+        result=[list(zip(names, row, strict=True)) for row in shares],
+        warnings=remarks_of(scorer, columns),
+    )
     return _encode(told), scored.positions
 
 
@@ -134,7 +148,11 @@ def explained(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answ
         )
         for row in contributions(scorer, columns).tolist()
     ]
-    told = Explained(predictions=labels_at(scorer, scored.positions.tolist()), explanations=why)
+    told = Explained(
+        predictions=labels_at(scorer, scored.positions.tolist()),
+        explanations=why,
+        warnings=remarks_of(scorer, columns),
+    )
     return _encode(told), scored.positions
 
 

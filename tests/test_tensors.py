@@ -418,7 +418,7 @@ def test_an_answer_is_json_with_bytes_behind_it() -> None:
 
 @pytest.mark.parametrize("labels", [("a%b", 'ä"', "c"), (1, 2, 2**62), (False, True)])
 @pytest.mark.parametrize("told", [{}, {"version": "3"}, {"identity": 'x"'}])
-def test_the_form_of_a_row_is_what_is_written_of_many(labels: Any, told: dict[str, str]) -> None:
+def test_the_form_of_a_row_is_what_is_written_of_many(labels: Any, told: dict[str, Any]) -> None:
     """What is written in advance for one row is the JSON of the same outputs."""
     kind = label_datatype(labels)
     shares = [0.25, 1e-300, 0.75][: len(labels)]

@@ -1,12 +1,12 @@
 """An inference response of the Open Inference Protocol: JSON, perhaps with bytes behind it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from mlservice.schemas import Label
+from mlservice.schemas import Label, TableWarning
 from mlservice.tensors.binary import to_binary
 from mlservice.tensors.datatypes import Tensor
 from mlservice.tensors.metadata import label_datatype
@@ -32,6 +32,10 @@ class InferenceResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     model_name: str
     model_version: str | UnsetType = UNSET
     id: str | UnsetType = UNSET
+    parameters: Annotated[
+        Parameters | UnsetType,
+        Meta(description="`warnings`, a list in JSON, where there is something to say."),
+    ] = UNSET
     outputs: list[Output]
 
 
@@ -51,6 +55,7 @@ def write(
     name: str,
     version: str | UnsetType = UNSET,
     identity: str | UnsetType = UNSET,
+    warnings: Sequence[TableWarning] = (),
 ) -> tuple[bytes, int | None]:
     """Return the body of an answer, and how many of its bytes are JSON where not all are.
 
@@ -60,6 +65,8 @@ def write(
         Each tensor, and whether it is written as bytes.
     name, version, identity : str
         The model's name and version as they were asked for, and the request's own id.
+    warnings : sequence of TableWarning
+        They stand in a parameter, which the protocol has no lists for, as JSON.
     """
     parts: list[bytes] = []
     told: list[Output] = []
@@ -77,7 +84,13 @@ def write(
             )
         )
     text = _encode(
-        InferenceResponse(model_name=name, outputs=told, model_version=version, id=identity)
+        InferenceResponse(
+            model_name=name,
+            outputs=told,
+            model_version=version,
+            id=identity,
+            parameters={"warnings": _encode(warnings).decode()} if warnings else UNSET,
+        )
     )
     if not parts:
         return text, None
