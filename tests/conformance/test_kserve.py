@@ -1,5 +1,6 @@
 """KServe's InferenceRESTClient, by V1 and by V2."""
 
+import json
 from typing import Any
 
 import httpx
@@ -90,3 +91,17 @@ async def test_failures_raise_the_clients_own_error(service: Service) -> None:
         with pytest.raises(httpx.HTTPStatusError) as caught:
             await client_of(protocol).infer(service.url, body, model_name=name)
         assert caught.value.response.status_code == status
+
+
+async def test_a_warning_is_read_by_both_protocols(service: Service) -> None:
+    """V1 has it as a member, V2 as a parameter."""
+    rows = [[*row[:3], 99.0] for row in ROWS]
+    tensor = InferInput(name="input-0", shape=[4, 4], datatype="FP64")
+    tensor.set_data_from_numpy(np.array(rows))
+    asked = InferRequest(model_name="iris", infer_inputs=[tensor])
+
+    first = await client_of("v1").infer(service.url, {"instances": rows}, model_name="iris")
+    second = await client_of("v2").infer(service.url, asked, model_name="iris")
+
+    assert json.loads(second.parameters["warnings"]) == first["warnings"]
+    assert [each["column"] for each in first["warnings"]] == ["petal_width"]

@@ -49,3 +49,11 @@ def test_a_failure_is_raised_with_its_message(service: Service) -> None:
     """A frame without the features is refused, by name."""
     with pytest.raises(Exception, match=r"error code 400.*sepal_length"):
         client_of(service).invoke(pd.DataFrame({"other": [1]}))
+
+
+def test_a_warning_stands_beside_the_predictions(service: Service) -> None:
+    """A number that training had not seen takes nothing from what the client reads."""
+    answer = client_of(service).invoke(FRAME.assign(petal_width=99.0))
+
+    assert len(answer.get_predictions()) == len(ROWS)
+    assert [each["column"] for each in answer["warnings"]] == ["petal_width"]

@@ -1,5 +1,6 @@
 """open-inference-openapi: the client that is made from the protocol's own specification."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -69,3 +70,13 @@ def test_failures_raise_the_clients_own_errors(service: Service) -> None:
     assert "4 numbers" in wrong.value.body["error"]
     assert absent.value.status_code == 404
     assert "nobody" in absent.value.body["error"]
+
+
+def test_a_warning_fits_the_specifications_own_types(service: Service) -> None:
+    """A number that training had not seen is told by a parameter, which is a text."""
+    rows = [[*row[:3], 99.0] for row in ROWS]
+
+    answer = OpenInferenceClient(base_url=service.url).model_infer("iris", request=request_of(rows))
+
+    [told] = json.loads(answer.dict()["parameters"]["warnings"])
+    assert told["column"] == "petal_width"

@@ -1,5 +1,6 @@
 """tritonclient over HTTP, synchronous and asynchronous, in JSON and in bytes."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -201,3 +202,18 @@ async def test_the_asynchronous_client_is_answered(service: Service, binary: boo
                 response_compression_algorithm=coding,
             )
             check(service, answer)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_warning_is_a_parameter_of_the_answer(client: Any, binary: bool) -> None:
+    """A number that training had not seen is told beside the outputs, in bytes or not."""
+    rows = np.array([[*row[:3], 99.0] for row in ROWS])
+    tensor = triton.InferInput("input", list(rows.shape), "FP64")
+    tensor.set_data_from_numpy(rows, binary_data=binary)
+    wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in OUTPUTS]
+
+    answer = client.infer("iris", [tensor], outputs=wanted)
+
+    [told] = json.loads(answer.get_response()["parameters"]["warnings"])
+    assert (told["code"], told["column"], told["rows"]) == ("outside-range", "petal_width", 4)
+    assert answer.as_numpy("predict_proba").shape == (4, 3)
