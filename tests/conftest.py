@@ -5,19 +5,23 @@ import logging
 import os
 import re
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, TraceConfig, web
 from blockbuster import BlockBuster
 from redis import Redis
 
 from mlservice.app import create_app
 from mlservice.embedded import valkey as embedded
 from mlservice.settings import Settings
+from tests import catalogue
+from tests.checker import MARK, Checker
 from tests.support import Client, Server, running_valkey
 
 # How long an example takes is the machine's affair; each test has a timeout.
@@ -135,13 +139,59 @@ def data() -> Path:
     return Path(__file__).parent / "data"
 
 
+@pytest.fixture
+async def checked(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Checker]:
+    """Judge, when the test is over, what was promised in it and what it leaves."""
+    has_store = "settings" in request.fixturenames
+    settings = request.getfixturevalue("settings") if has_store else None
+    unchecked = {part for each in request.node.iter_markers("unchecked") for part in each.args}
+    checker = Checker(str(uuid.uuid4()), settings, unchecked=unchecked)
+    monkeypatch.setenv(MARK, checker.mark)
+    monkeypatch.setattr(ClientSession, "__init__", heard(checker.history.trace()))
+    logging.getLogger().addHandler(checker.told)
+    yield checker
+    wrong = await checker.verdict()
+    logging.getLogger().removeHandler(checker.told)
+    assert wrong == []
+
+
+def heard(trace: TraceConfig) -> Callable[..., None]:
+    """Return what opens a client's session that tells what it is promised."""
+    begin = ClientSession.__init__
+
+    def open_session(self: ClientSession, *args: Any, **options: Any) -> None:
+        begin(
+            self, *args, **options | {"trace_configs": [*options.get("trace_configs", ()), trace]}
+        )
+
+    return open_session
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the checker judge every test that breaks something, from before its clients on."""
+    for item in items:
+        if isinstance(item, pytest.Function) and breaks_something(item):
+            names = [each for each in item.fixturenames if each != "checked"]
+            names.insert(names.index("clean_environ") + 1, "checked")
+            item.fixturenames[:] = names
+
+
+def breaks_something(item: pytest.Function) -> bool:
+    """Tell whether a test has processes or a proxy, takes long, or is a row of the catalogue."""
+    has_marker = item.get_closest_marker("faults") is not None
+    uses = {"checked", "spawn", "proxy"} & set(item.fixturenames)
+    return has_marker or bool(uses) or item.originalname in catalogue.CHECKED
+
+
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def spawn(settings: Settings, tmp_path: Path) -> Iterator[Spawn]:
-    """Start programs with the settings of the test; end those that still run."""
-    started: list[subprocess.Popen[str]] = []
+def spawn(checked: Checker, settings: Settings, tmp_path: Path) -> Iterator[Spawn]:
+    """Start programs with the settings of the test; the checker ends those that still run."""
+    started: list[Path] = []
 
     def start(*command: str, **variables: str) -> "subprocess.Popen[str]":
         environ = os.environ | {
@@ -149,7 +199,8 @@ def spawn(settings: Settings, tmp_path: Path) -> Iterator[Spawn]:
             "PYTHONFAULTHANDLER": "1",
             **variables,
         }
-        with (tmp_path / f"log{len(started)}.txt").open("w") as log:
+        started.append(tmp_path / f"log{len(started)}.txt")
+        with started[-1].open("w") as log:
             process = subprocess.Popen(
                 command,
                 env=environ,
@@ -158,13 +209,9 @@ def spawn(settings: Settings, tmp_path: Path) -> Iterator[Spawn]:
                 cwd=tmp_path,
                 start_new_session=True,  # a terminal of its own, as it were
             )
-        started.append(process)
+        checked.started(process, started[-1])
         return process
 
     yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait(10)
-    for log in tmp_path.glob("log*.txt"):
+    for log in started:
         assert not _sent(log.read_text()), log.read_text()

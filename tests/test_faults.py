@@ -17,6 +17,7 @@ from redis import Redis
 from mlservice.app import create_app
 from mlservice.embedded.valkey import command, socket_path
 from mlservice.settings import Settings
+from tests.checker import Checker
 from tests.conftest import Spawn
 from tests.support import Client, Server, create, endless_request, get, make_request, until
 
@@ -283,9 +284,11 @@ async def test_an_api_alone_ends_what_no_worker_finishes(client: Client, spawn: 
 
 
 @pytest.fixture
-def another_store(tmp_path: Path) -> tuple[str, list[str]]:
+def another_store(tmp_path: Path, checked: Checker) -> tuple[str, list[str]]:
     """Return the address of a store that does not run yet, and the command that starts it."""
-    return f"unix://{socket_path(tmp_path)}", command(tmp_path, appendfsync="everysec")
+    url = f"unix://{socket_path(tmp_path)}"
+    checked.settings = Settings(redis_url=url, lease_s=1.5)
+    return url, command(tmp_path, appendfsync="everysec")
 
 
 async def test_a_worker_outlives_a_store_that_goes_away(

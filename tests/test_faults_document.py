@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+from tests.catalogue import ROWS, TEXT, named
+
 TESTS = Path(__file__).parent
-TEXT = (TESTS.parent / "docs" / "faults.md").read_text("utf-8")
-ROWS = re.findall(r"^\| ([\d–]+) \|(.*)\|$", TEXT, re.MULTILINE)
+NAMED = {name for _, row in ROWS for name in named(row)}
 
 
 def test_every_fault_of_the_catalogue_has_one_row() -> None:
@@ -19,17 +20,15 @@ def test_every_fault_of_the_catalogue_has_one_row() -> None:
 def test_every_test_that_the_catalogue_names_is_there() -> None:
     """A test that was renamed or deleted is noticed here."""
     source = "".join(file.read_text("utf-8") for file in TESTS.glob("test_*.py"))
-    named = {name for _, row in ROWS for name in re.findall(r"`(test_\w+)`", row)}
 
-    assert [name for name in sorted(named) if f"def {name}(" not in source] == []
+    assert [name for name in sorted(NAMED) if f"def {name}(" not in source] == []
 
 
 def test_what_make_test_leaves_out_is_marked() -> None:
     """A test under the marker `faults` has the sign that the document explains, no other has."""
     marked = set(re.findall(r"`(test_\w+)` ᶠ", TEXT))
-    named = {name for _, row in ROWS for name in re.findall(r"`(test_\w+)`", row)}
 
-    assert marked == {name for name in named if _is_left_out(name)}
+    assert marked == {name for name in NAMED if _is_left_out(name)}
 
 
 def _is_left_out(name: str) -> bool:

@@ -11,6 +11,7 @@ import logging
 import signal
 from typing import Any
 
+from arq.constants import job_key_prefix, retry_key_prefix
 from arq.worker import Worker
 from redis.exceptions import RedisError
 
@@ -82,6 +83,7 @@ class PatientWorker(Worker):
         except Exception:
             logger.exception("entry %s is none of ours", job_id)
             await self.pool.zrem(self.queue_name, job_id)
+            await self.pool.delete(job_key_prefix + job_id, retry_key_prefix + job_id)
 
     async def finish_job(self, job_id: str, *args: Any, **options: Any) -> None:
         """Note a job's end, which the record has already: arq's note may be lost."""

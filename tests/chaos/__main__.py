@@ -1,14 +1,17 @@
 """Random faults under load: `python -m tests.chaos --minutes 10 --seed 1`."""
 
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import click
 
-from tests.chaos.run import run
+from tests.chaos.run import Report, run
 from tests.chaos.stack import Stack
+
+INTERRUPTED = 130
 
 
 @click.command()
@@ -20,9 +23,18 @@ def main(minutes: float, seed: int, keep: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = keep or Path(folder)
         place.mkdir(exist_ok=True, parents=True)
-        report = asyncio.run(run(Stack(place), seed=seed, seconds=minutes * 60))
+        report, is_whole = asyncio.run(_run(Stack(place), seed, minutes * 60))
     click.echo(report)
-    sys.exit(not report.is_good)
+    sys.exit(int(not report.is_good) if is_whole else INTERRUPTED)
+
+
+async def _run(stack: Stack, seed: int, seconds: float) -> tuple[Report, bool]:
+    """Run until the end, or until Ctrl-C or SIGTERM; tell which."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    report = await run(stack, seed=seed, seconds=seconds, stop=stop)
+    return report, not stop.is_set()
 
 
 if __name__ == "__main__":

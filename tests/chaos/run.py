@@ -4,21 +4,26 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
-from redis import Redis
+import msgspec
 
 from tests.chaos.clients import Caller, live, predict
 from tests.chaos.faults import FAULTS
-from tests.chaos.history import History, leftovers, tasks
 from tests.chaos.stack import Stack
+from tests.chaos.tasks import tasks
+from tests.checker import judge, left_behind
+from tests.history import History
+from tests.stored import OPEN
 from tests.support import until
 
 # From the last fault on: a lease, a sweep, the waiting that a lost connection costs, the fits.
 SETTLED_S = 60.0
-# What a process that has ended may leave to end by itself.
-ORPHANED_S = 3.0
+# Ends that a training may come to because of what was done to it.
+EXCUSED = {"worker-lost", "trainer-killed", "training-timeout"}
 
 
 @dataclass
@@ -49,7 +54,7 @@ class Report:
             *(f"  {state:<22}{count}" for state, count in sorted(self.ends.items())),
             f"cancels acknowledged {len(history.cancelled)}",
             f"deletes acknowledged {len(history.deleted)}",
-            f"predictions compared {history.predictions}",
+            f"predictions compared {len(history.predicted)}",
             f"ready and predicting {self.ends['ready']}",
             f"processes            {self.processes} ended in order when told to",
             f"lines of log read    {self.log_lines}",
@@ -61,7 +66,9 @@ class Report:
         return "\n".join(lines)
 
 
-async def run(stack: Stack, *, seed: int, seconds: float, clients: int = 6) -> Report:
+async def run(
+    stack: Stack, *, seed: int, seconds: float, stop: asyncio.Event | None = None, clients: int = 6
+) -> Report:
     """Hurt a whole service for some seconds, and judge what it kept.
 
     Parameters
@@ -70,35 +77,56 @@ async def run(stack: Stack, *, seed: int, seconds: float, clients: int = 6) -> R
         The service, which does not run yet.
     seed : int
         The same seed injects the same faults in the same order.
+    stop : Event, optional
+        Ends the run early: what is open then is not waited for, and the store is not judged.
     """
-    history, faults, chosen = History(), Counter[str](), tasks()
-    caller = Caller(stack, history, Random(seed + 1))
+    history, faults, ends = History(EXCUSED), Counter[str](), dict[str, str]()
+    caller, stop = Caller(stack, history, Random(seed + 1)), stop or asyncio.Event()
+    wrong: list[str] = []
     try:
         await stack.start()
-        living = [
-            asyncio.create_task(live(caller, history, chosen, Random(seed + 2 + number)))
-            for number in range(clients)
-        ]
-        await _hurt(stack, faults, Random(seed), seconds)
-        for task in living:
-            task.cancel()
-        crashed = await asyncio.gather(*living, return_exceptions=True)
-        ends = await _settle(stack, caller, history)
+        living = _live(caller, history, seed, clients)
+        await _first_of(_hurt(stack, faults, Random(seed), seconds), stop.wait())
+        wrong += await _cancelled(living)
+        await _first_of(_settle(caller, history, ends), stop.wait())
     finally:
         await caller.close()
         codes = await stack.stop()
-    with contextlib.suppress(AssertionError):
-        await until(stack.has_no_orphans, within_s=ORPHANED_S, every_s=0.1)
-    wrong = history.wrong + _judge(stack, history, codes)
-    wrong += [repr(error) for error in crashed if not isinstance(error, asyncio.CancelledError)]
+        wrong += await _verdict(stack, history, codes, is_whole=not stop.is_set())
     return Report(
         faults,
         history,
-        Counter(state for state, _ in ends.values()),
+        Counter(ends.values()),
         processes=codes.count(0),
         log_lines=len(stack.logs().splitlines()),
         wrong=wrong,
     )
+
+
+def _live(caller: Caller, history: History, seed: int, clients: int) -> "list[asyncio.Task[None]]":
+    """Start the clients."""
+    chosen = tasks()
+    return [
+        asyncio.create_task(live(caller, history, chosen, Random(seed + 2 + number)))
+        for number in range(clients)
+    ]
+
+
+async def _first_of(*ways: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of some ways to end, and cancel the others; raise what it raised."""
+    running = [asyncio.ensure_future(way) for way in ways]
+    done, others = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    await _cancelled(others)
+    for each in done:
+        each.result()
+
+
+async def _cancelled(running: Collection["asyncio.Future[Any]"]) -> list[str]:
+    """Cancel what runs, and return what went wrong in it."""
+    for each in running:
+        each.cancel()
+    ends = await asyncio.gather(*running, return_exceptions=True)
+    return [repr(end) for end in ends if isinstance(end, Exception)]
 
 
 async def _hurt(stack: Stack, faults: Counter[str], random: Random, seconds: float) -> None:
@@ -111,9 +139,8 @@ async def _hurt(stack: Stack, faults: Counter[str], random: Random, seconds: flo
         await asyncio.sleep(random.uniform(0.2, 2))
 
 
-async def _settle(stack: Stack, caller: Caller, history: History) -> dict[str, tuple[str, str]]:
-    """Wait until every training has ended; note what it came to and what it predicts."""
-    ends: dict[str, tuple[str, str]] = {}
+async def _settle(caller: Caller, history: History, ends: dict[str, str]) -> None:
+    """Wait until every training has ended; note what it came to, and ask the models once more."""
 
     async def all_ended() -> bool:
         for model_id in history.accepted.keys() - ends.keys():
@@ -121,37 +148,38 @@ async def _settle(stack: Stack, caller: Caller, history: History) -> dict[str, t
                 ends[model_id] = end
         return ends.keys() == history.accepted.keys()
 
-    try:
+    with contextlib.suppress(AssertionError):  # The store tells what has not ended.
         await until(all_ended, within_s=SETTLED_S, every_s=0.2)
-    except AssertionError:
-        open_ = history.accepted.keys() - ends.keys()
-        history.lost += [f"{model_id} never ended" for model_id in open_]
-    for model_id, end in ends.items():
-        history.judge(model_id, *end)
-    for model_id, (state, _) in ends.items():
-        if state == "ready" and await predict(caller, history, model_id, Random(0)) != 200:
+    queries = {task.name: task.queries[0] for task in tasks()}
+    for model_id in [each for each, state in ends.items() if state == "ready"]:
+        query = queries[msgspec.json.decode(history.accepted[model_id])["name"]]
+        if await predict(caller, history, model_id, query) != 200:
             history.wrong.append(f"{model_id} is ready and does not predict")
-    with Redis.from_url(stack.store_url) as store:
-        history.wrong += await asyncio.to_thread(leftovers, store)
-    return ends
 
 
-async def _end(caller: Caller, model_id: str) -> tuple[str, str] | None:
-    """Return the state that a model has come to and the problem, if it has ended."""
+async def _end(caller: Caller, model_id: str) -> str:
+    """Return the state that a model has come to, if it has ended."""
     status, document = await caller.once("GET", f"/models/{model_id}")
     if status == 404:
-        return "gone", ""
-    if status != 200 or document["state"] in ("queued", "training"):
-        return None
-    problem = (document.get("error") or {}).get("type", "")
-    return document["state"], problem.rpartition("/")[2]
+        return "gone"
+    if status != 200 or document["state"] in OPEN:
+        return ""
+    return str(document["state"])
 
 
-def _judge(stack: Stack, history: History, codes: list[int]) -> list[str]:
-    """Return what is wrong with the processes and their logs."""
+async def _verdict(
+    stack: Stack, history: History, codes: list[int], *, is_whole: bool
+) -> list[str]:
+    """Return what is wrong with answers, models, the store, processes and logs."""
     wrong = [f"a process ended with {code}" for code in codes if code]
-    wrong += [f"{orphan} is an orphan: {orphan.cmdline()}" for orphan in stack.orphans()]
+    wrong += history.failures + ([] if is_whole else history.wrong)
+    try:
+        if is_whole:
+            wrong += await asyncio.to_thread(judge, stack.settings, history)
+    finally:
+        await stack.close()
+    wrong += await asyncio.to_thread(left_behind, stack.mark, "CHAOS_RUN")
     wrong += [line[:2000] for line in stack.logs().splitlines() if "Traceback" in line]
-    if not history.predictions:
+    if is_whole and not history.predicted:
         wrong.append("nothing was predicted")
     return wrong

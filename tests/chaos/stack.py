@@ -13,6 +13,7 @@ from subprocess import Popen
 import psutil
 
 from mlservice.embedded import valkey
+from mlservice.settings import Settings
 from tests.proxy import Proxy
 from tests.support import until
 
@@ -34,7 +35,10 @@ class Program:
         """Start it, with its words at the end of its log."""
         with self.log.open("ab") as log:
             self._begun_at = log.tell()
-            self.process = Popen(self._command, env=self._environ, stdout=log, stderr=log)
+            # Ctrl-C is for the run, which ends its processes in order.
+            self.process = Popen(
+                self._command, env=self._environ, stdout=log, stderr=log, start_new_session=True
+            )
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -42,9 +46,10 @@ class Program:
         self.process.send_signal(number)
 
     async def end(self, number: signal.Signals) -> int:
-        """End it by a signal; return its exit code."""
+        """End it by a signal, though it may stand still; return its exit code."""
         assert self.process
-        self.process.send_signal(number)
+        for each in (number, signal.SIGCONT):
+            self.process.send_signal(each)
         return await asyncio.to_thread(self.process.wait, START_S)
 
     def said(self) -> str:
@@ -69,11 +74,14 @@ class Stack:
     ----------
     store_url : str
         The store without the proxy, for those who check.
+    settings : Settings
+        Where that is.
     """
 
     def __init__(self, folder: Path, *, apis: int = 2, workers: int = 2) -> None:
         self.mark = str(uuid.uuid4())
         self.store_url = f"unix://{valkey.socket_path(folder)}"
+        self.settings = Settings(redis_url=self.store_url)
         self.proxy = Proxy(self.store_url)
         self._folder = folder
         self._counts = apis, workers
@@ -119,26 +127,15 @@ class Stack:
         return str(found[-1]) if found else None
 
     async def stop(self) -> list[int]:
-        """End all of it in order; return the exit codes of APIs and workers."""
-        codes = [await program.end(signal.SIGTERM) for program in (*self.apis, *self.workers)]
+        """End APIs and workers in order; return their exit codes."""
+        programs = (*self.apis, *self.workers)
+        return [await each.end(signal.SIGTERM) for each in programs if each.process]
+
+    async def close(self) -> None:
+        """End the way to the store, and the store."""
         await self.proxy.__aexit__(None, None, None)
-        await self.store.end(signal.SIGTERM)
-        return codes
-
-    def orphans(self) -> list[psutil.Process]:
-        """Return the processes that this stack has started and that still run."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("CHAOS_RUN") == self.mark:
-                    found.append(process)
-            except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-                continue
-        return found
-
-    async def has_no_orphans(self) -> bool:
-        """Tell whether nothing of it runs any more."""
-        return not await asyncio.to_thread(self.orphans)
+        if self.store.process:
+            await self.store.end(signal.SIGTERM)
 
     def logs(self) -> str:
         """Return all that APIs and workers have said."""
