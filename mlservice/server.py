@@ -9,6 +9,7 @@ import functools
 import logging
 import resource
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -33,6 +34,7 @@ _HEALTH = ("/health", "/v2/health/", "/ping")
 _OTHER_FILES = 256
 # For a client to read its answer before its body is read; aiohttp's 10 s are those of a bomb.
 _LINGERING_S = 1.0
+_LOOK_AGAIN_S = 0.05
 _BUSY = {"Retry-After": "1", "Connection": "close"}
 
 
@@ -68,6 +70,23 @@ class _Protocol(RequestHandler):
             self.force_close()
             return
         self._loop.call_later(server.settings.header_timeout_s, self._end_if_silent)
+
+    @property
+    def is_sent_to(self) -> bool:
+        """Whether the body of a request is still coming."""
+        request = self._current_request
+        return request is not None and not request.content.is_eof()
+
+    def end_with_answer(self) -> None:
+        """Take no request after the one that is under way.
+
+        aiohttp's `close` takes no more of that one's body either, which its handler waits for.
+        """
+        request = self._current_request
+        if request is not None and self.is_sent_to:
+            request._message = request._message._replace(should_close=True)  # noqa: SLF001
+        else:
+            self.close()
 
     def _end_if_silent(self) -> None:
         """Close a connection that has not sent one whole head."""
@@ -151,11 +170,25 @@ class _Server(web.Server):
                 logger.info("a client that does not read was left")
                 transport.abort()
 
+    def pre_shutdown(self) -> None:
+        """Take no new requests on the connections that there are."""
+        for each in self._protocols():
+            each.end_with_answer()
+
+    def _protocols(self) -> Iterable[_Protocol]:
+        return self._connections  # type: ignore[return-value]  # they are made above
+
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # aiohttp's
-        """Let requests under way finish."""
+        """Let requests under way finish, and their bodies come."""
         if self._watching:
             self._watching.cancel()
-        await super().shutdown(timeout)
+        patience_s = self.settings.shutdown_timeout_s if timeout is None else timeout
+        begun = time.monotonic()
+        while any(each.is_sent_to for each in self._protocols()):
+            if time.monotonic() - begun > patience_s:
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        await super().shutdown(max(_LOOK_AGAIN_S, patience_s - (time.monotonic() - begun)))
 
 
 class Runner(web.AppRunner):

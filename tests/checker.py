@@ -21,16 +21,17 @@ import psutil
 from redis import Redis
 
 from mlservice import jobs
+from mlservice.embedded.valkey import command, socket_path
 from mlservice.settings import Settings
 from mlservice.store import Link, Trainings, open_redis
 from tests.history import History
 from tests.oracle import oracle
 from tests.stored import OPEN, Stored
-from tests.support import work
+from tests.support import running_valkey, work
 
 # Seen in the environment of every process that a test starts, and of those that they start.
 MARK = "CHECKED_RUN"
-PARTS = {"answers", "ends", "store", "processes", "logs"}
+PARTS = {"answers", "store", "processes", "logs"}
 # What a lost worker's lease, a sweep and a fit take.
 SETTLED_S = 25.0
 ENDED_S = 10.0
@@ -72,12 +73,19 @@ class Checker:
         self.settings = settings
         self.told = Told()
         self.mark = mark
-        self._unchecked = unchecked
+        self._unchecked = set(unchecked)
+        assert self._unchecked <= PARTS, self._unchecked
+        self._again: list[str] = []
         self._started: list[tuple[subprocess.Popen[str], Path]] = []
 
     def started(self, process: "subprocess.Popen[str]", log: Path) -> None:
         """Note a process and where it logs."""
         self._started.append((process, log))
+
+    def starts_again(self, folder: Path) -> None:
+        """Look at the store that a service had in a folder, once that service has ended."""
+        self.settings = Settings(redis_url=f"unix://{socket_path(folder)}")
+        self._again = command(folder, appendfsync="everysec")
 
     async def verdict(self) -> list[str]:
         """End what still runs, and return all that is wrong."""
@@ -106,9 +114,14 @@ class Checker:
         ]
 
     async def _store(self, settings: Settings) -> list[str]:
-        if "ends" not in self._unchecked:
+        with self._running(settings):
             await settle(settings, self.history)
-        return await asyncio.to_thread(judge, settings, self.history)
+            return await asyncio.to_thread(judge, settings, self.history)
+
+    def _running(self, settings: Settings) -> contextlib.AbstractContextManager[None]:
+        if self._again:
+            return running_valkey(self._again, settings.redis_url)
+        return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -68,9 +68,10 @@ class World:
 
 
 @pytest.fixture
-async def world(api: Client, settings: Settings, redis: "Redis") -> World:
+async def world(api: Client, history: History, settings: Settings, redis: "Redis") -> World:
     """Return a store with a model that is ready and has an alias, one that waits, one cancelled."""
     ready = await store_model(settings, make_model())
+    history.accept(ready, b"")
     await api.put("/aliases/iris", json={"model": ready})
     cancelled, queued = [await create(api, make_request()) for _ in range(2)]
     await api.post(f"/models/{cancelled}/cancel")

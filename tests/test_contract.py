@@ -25,6 +25,7 @@ from mlservice import __version__
 from mlservice.handlers.operations import DOCUMENT
 from mlservice.routes import add_routes
 from mlservice.settings import Settings
+from tests.checker import looking
 from tests.support import make_model, store_model, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.timeout(120)]
@@ -67,6 +68,8 @@ def url(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.terminate()
     assert process.wait(20) == 0
     assert "Traceback" not in log.read_text()
+    with looking(Settings(redis_url=valkey)) as stored:
+        assert stored.disagreements() == []
 
 
 @pytest.fixture(scope="module")

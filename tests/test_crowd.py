@@ -206,6 +206,7 @@ async def test_large_uploads_hold_up_no_prediction(
     times = await _times_ms(api, 8.0)
 
     assert uploading.poll() is None
+    uploading.kill()
     posted = (tmp_path / "log1.txt").read_text()
     assert posted.count("posted") > 10, posted
     assert statistics.quantiles(times, n=100)[98] < MOST_LAG_MS

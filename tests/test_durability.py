@@ -1,6 +1,7 @@
 """What was acknowledged is there after `kill -9`: of the store, and of everything."""
 
 import asyncio
+import contextlib
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from mlservice.errors import StoreUnavailable
 from mlservice.model import encode
 from mlservice.settings import Settings
 from mlservice.store import Link, Models, open_redis
+from tests.checker import Checker
 from tests.conftest import Spawn
 from tests.support import get, iris_columns, make_model, make_request, store_model, until
 
@@ -74,7 +76,7 @@ async def _answers(link: Link) -> bool:
 @pytest.mark.faults
 @pytest.mark.timeout(180)
 async def test_everything_is_killed_and_every_training_that_was_accepted_becomes_a_model(
-    spawn: Spawn, tmp_path: Path
+    spawn: Spawn, tmp_path: Path, checked: Checker
 ) -> None:
     """Service, worker, children and store get SIGKILL under load; the next start goes on."""
     with socket.socket() as free:
@@ -82,6 +84,7 @@ async def test_everything_is_killed_and_every_training_that_was_accepted_becomes
         port = free.getsockname()[1]
     serve = [sys.executable, "-m", "mlservice", "serve", "--port", f"{port}"]
     serve += ["--data-dir", str(tmp_path / "data")]
+    await asyncio.to_thread(checked.starts_again, tmp_path / "data")
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         accepted: list[str] = []
         for _ in range(3):
@@ -90,7 +93,9 @@ async def test_everything_is_killed_and_every_training_that_was_accepted_becomes
             await asyncio.gather(*(_post(session, accepted, len(accepted) + 10) for _ in range(3)))
             parent = psutil.Process(service.pid)
             for process in [parent, *parent.children(recursive=True)]:
-                process.kill()
+                # A child may have died with its parent.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             await asyncio.to_thread(service.wait, 10)
 
         spawn(*serve, MLSERVICE_REDIS_URL="")

@@ -19,6 +19,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from tests.checker import Checker
 from tests.support import get, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
@@ -65,8 +66,8 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start services in one data folder; end those that still run."""
+async def start(tmp_path: Path, checked: Checker) -> AsyncIterator[Start]:
+    """Start services in one data folder; end those that still run, and look at what they kept."""
     services: list[Service] = []
 
     async def run(*flags: str, **variables: str) -> Service:
@@ -78,7 +79,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     yield run
     for service in services:
         if service.process.poll() is None:
-            await asyncio.to_thread(service.stop)
+            assert await asyncio.to_thread(service.stop) == 0
+    if (tmp_path / "data" / "appendonlydir").exists():
+        await asyncio.to_thread(checked.starts_again, tmp_path / "data")
 
 
 @pytest.fixture

@@ -300,6 +300,35 @@ async def test_a_csv_that_needs_too_much_memory_is_told_when_all_has_come() -> N
     await pool.close()
 
 
+async def test_a_fits_process_may_take_no_more_than_it_needs(pool: Pool) -> None:
+    """Memory, processor and open files are bounded; it writes no file and leaves no core."""
+    assert pool
+    settings, [child] = Settings(), fit_processes()
+    most = {
+        psutil.RLIMIT_FSIZE: 0,
+        psutil.RLIMIT_CORE: 0,
+        psutil.RLIMIT_NOFILE: 64,
+        psutil.RLIMIT_CPU: int(settings.training_timeout_s) + 30,
+        psutil.RLIMIT_DATA: settings.training_memory_bytes,
+    }
+
+    async def is_limited() -> bool:
+        return all(child.rlimit(kind) == (bound, bound) for kind, bound in most.items())
+
+    await until(is_limited, within_s=10)
+
+
+async def test_a_fit_that_has_used_up_its_processor_time_took_too_long(pool: Pool) -> None:
+    """The kernel's signal is told as the limit that it stands for."""
+    fit = asyncio.create_task(pool.run(_pieces(endless_request())))
+    child = await busy_process()
+
+    os.kill(child.pid, signal.SIGXCPU)
+
+    with pytest.raises(TrainingTimeout):
+        await fit
+
+
 async def test_a_child_that_is_killed_is_told_by_its_signal(pool: Pool) -> None:
     """The death of one child is one training's error, and the next fit is well."""
     fit = asyncio.create_task(pool.run(_pieces(endless_request())))

@@ -12,6 +12,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from mlservice.embedded.valkey import command, find_server
+from mlservice.settings import Settings
+from tests.checker import Checker
 from tests.conftest import Serve, Spawn
 from tests.support import Client, get, make_request, until
 from tests.test_faults import MODULE, SHORT
@@ -65,9 +67,10 @@ def _sentinel(folder: Path, port: int, primary: int) -> list[str]:
 
 
 @pytest.fixture
-def cluster(spawn: Spawn, tmp_path: Path) -> Cluster:
-    """Start a primary, its replica and three sentinels."""
+def cluster(spawn: Spawn, tmp_path: Path, checked: Checker) -> Cluster:
+    """Start a primary, its replica and three sentinels; the replica is looked at in the end."""
     first, second, *watching = _free_ports(5)
+    checked.settings = Settings(redis_url=f"redis://127.0.0.1:{second}")
     commands = [
         _store(tmp_path / "first", first),
         _store(tmp_path / "second", second, "--replicaof", f"127.0.0.1 {first}"),

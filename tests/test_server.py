@@ -303,3 +303,51 @@ async def test_a_stop_is_told_by_readiness_first_and_requests_under_way_end(
         assert (await asyncio.wait_for(waiting, 20)).status == 200
     assert await asyncio.to_thread(process.wait, 10) == 0
     assert "Traceback" not in (tmp_path / "log0.txt").read_text()
+
+
+async def _half_sent(client: Client) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    """Send a training's head and the first half of its body; return the other half too."""
+    body = json.dumps(make_request()).encode()
+    head = f"POST /models HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    half = len(body) // 2
+    reader, writer = await _open(
+        client, f"{head}Content-Type: application/json\r\n\r\n".encode() + body[:half]
+    )
+
+    async def is_begun() -> bool:
+        return any(each.is_sent_to for each in _server(client)._protocols())
+
+    await until(is_begun, within_s=5)
+    return reader, writer, body[half:]
+
+
+async def test_a_body_that_is_coming_at_a_stop_is_read_and_answered(serve: Serve) -> None:
+    """The upload that is under way is the last of its connection, and no other is taken.
+
+    Fails with aiohttp's own stop, which drops what comes of a body and waits for it.
+    """
+    client = await serve()
+    reader, writer, rest = await _half_sent(client)
+    watching = _server(client)._watching
+    assert watching
+
+    stopping = asyncio.create_task(client.close())
+    await asyncio.wait([watching], timeout=5)
+    writer.write(rest)
+
+    answer = await _ended(reader, within_s=5)
+    assert answer.startswith(b"HTTP/1.1 202 ")
+    assert b"Connection: close" in answer
+    await asyncio.wait_for(stopping, 5)
+    writer.close()
+
+
+async def test_a_body_that_never_comes_holds_up_no_stop(serve: Serve) -> None:
+    """It is waited for as long as requests under way are."""
+    client = await serve(shutdown_timeout_s=0.3)
+    reader, writer, _ = await _half_sent(client)
+
+    await asyncio.wait_for(client.close(), 3)
+
+    assert b"202" not in await _ended(reader, within_s=3)
+    writer.close()
