@@ -208,9 +208,9 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        # aiohttp gives neither a public name.
-        options, make = made._kwargs, self.app._make_request  # noqa: SLF001
-        options["request_factory"] = functools.partial(make, _cls=_Request)
+        options = made._kwargs  # noqa: SLF001  # aiohttp gives them no public name
+        # What the application's own factory does, without its call.
+        options["request_factory"] = functools.partial(_Request, loop=asyncio.get_running_loop())
         server = _Server(self._settings, made.request_handler, self.app, **options)
         server.watch()
         return server

@@ -191,7 +191,7 @@ async def read_whole(request: web.Request, setting: str) -> bytes | bytearray:
         raise _too_large(most, setting, f"{request.content_length}")
     # Nearly always the whole of a small body is there at once.
     if request.content.is_eof() and "Content-Encoding" not in request.headers:
-        whole = await request.content.readany()
+        whole = request.content.read_nowait()
         if len(whole) > most:
             raise _too_large(most, setting, "more")
         return whole

@@ -38,11 +38,11 @@ Write = Callable[[str, Answer, list[TableWarning]], bytes]
 
 async def predict_table(request: web.Request) -> web.StreamResponse:
     """Predict the classes of a table's rows."""
-    if _is_small(request):
+    limits = request.app[SETTINGS]
+    if _is_small(request, limits):
         body = await read_whole(request, "prediction_body_bytes")
         model_id, scorer = _at_hand(request) or await _model(request)
-        most = request.app[SETTINGS].prediction_cells
-        if written := predict_at_once(model_id, scorer, body, most):
+        if written := predict_at_once(model_id, scorer, body, limits.prediction_cells):
             return Reply(written)
         return await _whole(request, JSON, JSON, body)
     check_media_type(request, *MEDIA_TYPES)
@@ -55,9 +55,9 @@ async def predict_table(request: web.Request) -> web.StreamResponse:
     return await _whole(request, sent_as, answered_as, None)
 
 
-def _is_small(request: web.Request) -> bool:
+def _is_small(request: web.Request, limits: Settings) -> bool:
     """Tell whether a request is JSON, small, and asks for nothing in particular."""
-    headers, limits = request.headers, request.app[SETTINGS]
+    headers = request.headers
     return (
         headers.get("Content-Type") == JSON
         and 0 < (request.content_length or 0) <= min(MOST_BYTES, limits.prediction_body_bytes)
