@@ -185,8 +185,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1000,
-            description="Fits of one search that run side by side, each with one BLAS thread, "
-            "sharing its memory; 0: as many as there are cores, or a container has of them.",
+            description="Fits of one search, or of folds, that run side by side, each with one "
+            "BLAS thread, sharing its memory; 0: as many as there are cores, or a container has of "
+            "them.",
         ),
     ] = 0
     queue_timeout_s: Annotated[

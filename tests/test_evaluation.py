@@ -7,15 +7,22 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
 from threadpoolctl import threadpool_limits
 
+from mlservice.dataset import Dataset
+from mlservice.errors import NumericalFailure
 from mlservice.evaluation import Measured, Scores
+from mlservice.intake import check
+from mlservice.sent import unwrap
 from mlservice.settings import Settings
 from tests.support import Client, create, get, iris_columns, make_request, work
+from workers.evaluation import Predictor, evaluate
+from workers.parting import fit_rows
 from workers.training import Trained, train
 
 
@@ -139,6 +146,50 @@ def test_score_that_a_fold_has_not_is_null_over_the_folds() -> None:
     assert measured.cross_validation
     assert measured.cross_validation.mean.roc_auc is None
     assert measured.cross_validation.mean.accuracy is not None
+
+
+def folds_by_process(processes: int) -> tuple[Measured, list[int]]:
+    """Evaluate iris by five folds; return what was measured, and the folds fitted here."""
+    stored = json.dumps(make_request(evaluation={"test_size": 0, "folds": 5})).encode()
+    _, dataset = check(unwrap(stored), Settings())
+    here: list[int] = []
+
+    def fit_and_note(dataset: Dataset, rows: NDArray[np.intp]) -> Predictor:
+        here.append(len(rows))
+        return fit_rows(dataset, rows)
+
+    with threadpool_limits(1):
+        predict = fit_rows(dataset, np.arange(150))
+        return evaluate(dataset, None, predict, fit_and_note, processes=processes), here
+
+
+def test_folds_side_by_side_are_measured_as_one_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Processes that are forked for them fit each, and every number is the same to the last bit."""
+    alone, fitted_alone = folds_by_process(1)
+    small, fitted_small = folds_by_process(2)
+    monkeypatch.setattr("workers.evaluation._LARGE", 1)
+
+    together, fitted_together = folds_by_process(2)
+
+    assert (fitted_alone, fitted_small, fitted_together) == ([120] * 5, [120] * 5, [])
+    assert alone == small == together
+
+
+def test_a_fold_that_cannot_be_fitted_fails_side_by_side_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What no process could fit is fitted here, and its failure is the training's."""
+    monkeypatch.setattr("workers.evaluation._LARGE", 1)
+    request = make_request(evaluation={"test_size": 0, "folds": 5}, params={"solver": "lbfgs"})
+    _, dataset = check(unwrap(json.dumps(request).encode()), Settings())
+
+    def fail(_: Dataset, rows: NDArray[np.intp]) -> Predictor:
+        raise NumericalFailure(f"None of {len(rows)} rows.")
+
+    with threadpool_limits(1), pytest.raises(NumericalFailure, match="None of 120 rows"):
+        evaluate(dataset, None, fit_rows(dataset, np.arange(150)), fail, processes=2)
 
 
 async def test_document_has_the_metrics(client: Client, settings: Settings) -> None:

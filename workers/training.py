@@ -81,7 +81,7 @@ def train(
     request, dataset = check(sent, limits, may_clear=True)
     dataset = with_parent(sent, request, dataset)
     dataset, searched, said = _searched(dataset, limits, tell)
-    kept, told, found = _fit_and_measure(dataset, tell, elsewhere)
+    kept, told, found = _fit_and_measure(dataset, limits, tell, elsewhere)
     model = _model(dataset, kept, sent.parent.id if sent.parent else None)
     found["search"] = searched
     described = msgspec.structs.replace(_describe(dataset, model, [*said, *told]), **found)
@@ -98,7 +98,7 @@ def _searched(
 
 
 def _fit_and_measure(
-    dataset: Dataset, tell: Tell, elsewhere: Elsewhere
+    dataset: Dataset, limits: Settings, tell: Tell, elsewhere: Elsewhere
 ) -> tuple[Fitted, list[FitWarning], dict[str, Any]]:
     """Return the model that is kept, warnings, and the description's members about its worth."""
     part, refit = dataset.splits.hold_out(), dataset.splits.evaluation.refit
@@ -117,11 +117,12 @@ def _fit_and_measure(
     predict = (
         fitted_part(dataset, part[0], elsewhere) if part and refit else predictor(dataset, kept)
     )
+    measured = evaluate(dataset, part, predict, fit_rows, processes=limits.search_processes)
     inferred, why_not = infer(taken, estimator) if has_converged(told) else (None, [])
     found = {
         "params": dataset.params | {"solver": estimator.solver},
         "solver_choice": _choice(dataset, estimator.solver),
-        "metrics": evaluate(dataset, part, predict, fit_rows),
+        "metrics": measured,
         "inference": inferred and inferred.estimates,
         "likelihood": inferred and inferred.likelihood,
     }
