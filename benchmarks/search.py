@@ -9,7 +9,7 @@ times as fast side by side.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import click
@@ -43,11 +43,11 @@ def body(rows: int, width: int, members: dict[str, Any]) -> bytes:
 async def seconds(pool: Pool, whole: bytes) -> tuple[float, str]:
     """Return how long a training takes, and what was found."""
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         yield whole
 
     begun = time.perf_counter()
-    answer = await pool.run(pieces())
+    answer = await pool.run(pieces)
     taken = time.perf_counter() - begun
     pool.restock()
     found = json.loads(answer["description"])

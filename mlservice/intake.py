@@ -128,8 +128,8 @@ def read(sent: Sent) -> tuple[TrainingRequest, Table | None]:
     ClientProblem
         If the body is not of its media type, or an option is wrong.
     """
-    if sent.reach and sent.media_type != CSV:
-        sent.reach(sys.maxsize)
+    if sent.coming and sent.media_type != CSV:
+        sent.coming.reach(sys.maxsize)
     if sent.media_type == JSON:
         return read_training(sent.body), None
     if sent.media_type == FORM:
@@ -187,7 +187,7 @@ def _from_csv(sent: Sent) -> Table:
     part, weight = asked.evaluation, asked.sample_weight
     # No features, as far as that is known: an empty target is the last column.
     apart = {asked.target, *(name for name in (part.group, part.order, weight) if name)}
-    return from_csv(sent.body, delimiter_of(sent.options), apart=apart, reach=sent.reach)
+    return from_csv(sent.body, delimiter_of(sent.options), apart=apart, coming=sent.coming)
 
 
 # A table, and the options that the body has beside it.

@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 
 from mlservice.parent import Parent
-from mlservice.table import Reach, all_there
+from mlservice.table import Coming, Whole
 
 JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
 MSGPACK = "application/msgpack"
@@ -38,15 +38,15 @@ class Sent:
         Decoded of its content coding; its end may be on its way.
     parent : Parent, optional
         The model that the fit starts from.
-    reach : callable, optional
-        Waits until so many bytes of the body are there, or all, and tells how many are.
+    coming : Coming, optional
+        How the body comes.
     """
 
     media_type: str = JSON
     options: Options = ()
     body: bytes | bytearray
     parent: Parent | None = None
-    reach: Reach | None = None
+    coming: Coming | None = None
 
     def header(self) -> bytes:
         """Return what stands before the body in the store; JSON alone needs nothing."""
@@ -59,19 +59,18 @@ class Sent:
         return msgpack.packb(header) + self.parent.file
 
 
-def unwrap(stored: bytes | bytearray, reach: Reach | None = None) -> Sent:
+def unwrap(stored: bytes | bytearray, coming: Coming | None = None) -> Sent:
     """Read what the store has: a header and a body, or a body of JSON.
 
     Parameters
     ----------
-    reach : callable, optional
-        As that of `Sent`, where `stored` is a bytearray; what is taken from its beginning
-        is not counted.
+    coming : Coming, optional
+        As that of `Sent`, where `stored` is a bytearray.
     """
-    reach = reach or all_there(stored)
-    reach(_HEADER_BYTES)
+    coming = coming or Whole(stored)
+    coming.reach(_HEADER_BYTES)
     if not _has_header(stored):
-        return Sent(body=stored, reach=reach)
+        return Sent(body=stored, coming=coming)
     unpacker = msgpack.Unpacker(max_buffer_size=_HEADER_BYTES)
     unpacker.feed(stored[:_HEADER_BYTES])
     header = unpacker.unpack()
@@ -81,10 +80,10 @@ def unwrap(stored: bytes | bytearray, reach: Reach | None = None) -> Sent:
     parent = None
     if "parent" in header:
         size = header.pop("parent_bytes")
-        reach(size)
+        coming.reach(size)
         parent = Parent(id=header.pop("parent"), file=body[:size])
         del body[:size]
-    return Sent(body=body, parent=parent, reach=reach, **header)
+    return Sent(body=body, parent=parent, coming=coming, **header)
 
 
 def _has_header(stored: bytes | bytearray) -> bool:

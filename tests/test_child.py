@@ -12,7 +12,7 @@ import msgpack
 import msgspec
 
 from tests.support import make_request
-from workers.child import LENGTH, MOST
+from workers.frames import LENGTH, MOST
 
 ROOT = Path(__file__).parents[1]
 NOISY = """

@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mlservice.errors import TrainingTimeout
 from mlservice.settings import Settings
 from tests.support import endless_request, fit_processes, until
 from workers import crew
+from workers.exchange import Pieces
 from workers.pool import Pool
 
 COUNT = 20
@@ -153,8 +154,11 @@ def test_nobody_is_left_when_the_caller_stops_asking() -> None:
     assert not running & set(psutil.Process().children())
 
 
-async def _pieces(body: dict[str, Any]) -> AsyncIterator[bytes]:
-    yield json.dumps(body).encode()
+def _pieces(body: dict[str, Any]) -> Pieces:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield json.dumps(body).encode()
+
+    return pieces
 
 
 async def _searching() -> list[psutil.Process]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlservice.errors import InvalidTable
 from mlservice.preparation import matrix_of
-from mlservice.table import MOST_FAULTS, blocks, decimals, delimited, from_csv
+from mlservice.table import MOST_FAULTS, Whole, blocks, decimals, delimited, from_csv
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 CELLS = st.one_of(
@@ -343,13 +343,14 @@ def test_text_may_come_in_pieces(size: int, quote: str) -> None:
     text = "\n".join(["a,b,c", *rows, ""]).encode()
     body, came = bytearray(len(text)), 0
 
-    def reach(wanted: int) -> int:
-        nonlocal came
-        while came < min(wanted, len(text)):
-            body[came : came + size] = text[came : came + size]
-            came = min(came + size, len(text))
-        return came
+    class Slow(Whole):
+        def reach(self, wanted: int) -> int:
+            nonlocal came
+            while came < min(wanted, len(text)):
+                body[came : came + size] = text[came : came + size]
+                came = min(came + size, len(text))
+            return came
 
-    table = from_csv(body, reach=reach)
+    table = from_csv(body, coming=Slow(body))
 
     assert {name: list(column) for name, column in table.columns.items()} == values(text)

@@ -21,6 +21,7 @@ from mlservice.parent import Parent
 from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent, unwrap
 from mlservice.settings import Settings
 from mlservice.store import PIECE_BYTES
+from mlservice.table import Whole
 from tests.support import Client, create, get, iris_columns, make_request, work
 from tests.test_arrow import to_arrow, to_parquet
 
@@ -244,19 +245,20 @@ def test_what_was_sent_may_come_in_pieces(media_type: str, size: int) -> None:
     stored = sent.header() + bytes(sent.body)
     body, room = bytearray(len(stored) + 100), len(stored) + 100
 
-    def reach(wanted: int) -> int:
-        nonlocal room
-        while len(body) - room < wanted and room > 100:
-            came = len(stored) + 100 - room
-            at, piece = len(body) - room, stored[came : came + size]
-            body[at : at + len(piece)] = piece
-            room -= len(piece)
-        if room == 100 and len(body) - room < wanted:
-            del body[len(body) - room :]
-            room = 0
-        return len(body) - room
+    class Slow(Whole):
+        def reach(self, wanted: int) -> int:
+            nonlocal room
+            while len(body) - room < wanted and room > 100:
+                came = len(stored) + 100 - room
+                at, piece = len(body) - room, stored[came : came + size]
+                body[at : at + len(piece)] = piece
+                room -= len(piece)
+            if room == 100 and len(body) - room < wanted:
+                del body[len(body) - room :]
+                room = 0
+            return len(body) - room
 
-    read = unwrap(body, reach)
+    read = unwrap(body, Slow(body))
     _, dataset = check(read, Settings())
 
     assert read.parent

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import msgspec
@@ -24,7 +24,8 @@ from mlservice.settings import Settings
 from tests.support import busy_process, endless_request, fit_processes, make_request, until
 from workers.child import rehearse
 from workers.crew import cores
-from workers.pool import Pool, _receive
+from workers.exchange import Pieces, _receive
+from workers.pool import Pool
 from workers.training import train
 
 
@@ -37,10 +38,14 @@ async def pool() -> AsyncIterator[Pool]:
     await pool.close()
 
 
-async def _pieces(body: dict[str, Any]) -> AsyncIterator[bytes]:
+def _pieces(body: dict[str, Any]) -> Pieces:
     whole = json.dumps(body).encode()
-    for start in range(0, len(whole), 1000):
-        yield whole[start : start + 1000]
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(whole), 1000):
+            yield whole[start : start + 1000]
+
+    return pieces
 
 
 async def test_a_fit_in_a_child_gives_a_stored_model(pool: Pool) -> None:
@@ -195,11 +200,11 @@ async def test_a_fit_that_needs_too_much_memory_fails_by_itself() -> None:
     body = {"data": {"x": [0.5] * 12_000_000, "y": [0, 1] * 6_000_000}, "target": "y"}
     whole = json.dumps(body).encode()
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         for start in range(0, len(whole), 1 << 20):
             yield whole[start : start + (1 << 20)]
 
-    answer = await pool.run(pieces())
+    answer = await pool.run(pieces)
 
     assert answer["problem"]["type"] == "/problems/training-memory"
     assert "MLSERVICE_TRAINING_MEMORY_BYTES" in answer["problem"]["detail"]
@@ -216,10 +221,10 @@ async def test_a_small_parquet_file_that_decodes_to_gigabytes_is_told_its_limit(
         for _ in range(15):
             writer.write_table(rows)
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         yield Sent(media_type=PARQUET, body=b"").header() + sink.getvalue()
 
-    answer = await pool.run(pieces())
+    answer = await pool.run(pieces)
 
     assert len(sink.getvalue()) < 1_000_000
     assert answer["problem"]["type"] == "/problems/training-memory"
@@ -233,10 +238,10 @@ async def test_a_small_arrow_stream_that_decodes_to_gigabytes_is_told_its_limit(
     await pool.start()
     body = _zeros_in_arrow(times=40)
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         yield Sent(media_type=ARROW, body=b"").header() + body
 
-    answer = await pool.run(pieces())
+    answer = await pool.run(pieces)
 
     assert len(body) < 1_000_000
     assert ipc.open_stream(body).read_next_batch().nbytes * 40 > 2 * 1024**3
@@ -261,30 +266,49 @@ def _zeros_in_arrow(times: int) -> bytes:
     return whole[: len(schema)] + whole[len(schema) :] * times
 
 
-def _csv(head: bytes, rows: bytes) -> Callable[[int], AsyncIterator[bytes]]:
+def _csv(head: bytes, rows: bytes, times: int, *last: bytes) -> Pieces:
     """Return what yields a training on a CSV, its rows again and again, in pieces."""
     header = Sent(media_type=CSV, body=b"").header()
 
-    async def pieces(times: int) -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         yield header + head
         for _ in range(times):
             yield rows
+        for row in last:
+            yield row
 
     return pieces
 
 
 async def test_a_csv_that_comes_in_pieces_is_trained_on_as_a_whole(pool: Pool) -> None:
     """What is read while it comes is all of the table."""
-    answer = await pool.run(_csv(b"a,b,y\n", b"1,2,0\n4,3,1\n2,5,0\n" * 10_000)(5))
+    answer = await pool.run(_csv(b"a,b,y\n", b"1,2,0\n4,3,1\n2,5,0\n" * 10_000, 5))
 
     assert msgspec.json.decode(answer["description"])["rows"] == 150_000
+
+
+@pytest.mark.parametrize(
+    "last", [b'7,1,"1"\n', b"x,1,1\n", b"7,1,1"], ids=["quoted", "a text", "plain"]
+)
+async def test_a_csv_is_read_again_where_its_end_is_not_as_its_beginning(
+    pool: Pool, last: bytes
+) -> None:
+    """What was read is forgotten, and asked for once more where that was too early."""
+    head, rows = b"a,b,y\n", b"1,2,0\n4,3,1\n2,5,0\n" * 10_000
+    sent = Sent(media_type=CSV, body=head + rows * 5 + last)
+
+    answer = await pool.run(_csv(head, rows, 5, last))
+
+    trained = train(sent.header() + bytes(sent.body), Settings())
+    assert decode(answer["artifact"]).coef.tolist() == trained.model.coef.tolist()
+    assert decode(answer["artifact"]).provenance == trained.model.provenance
 
 
 async def test_a_csv_that_is_refused_at_its_beginning_is_told_when_all_has_come(
     pool: Pool,
 ) -> None:
     """The child takes the rest, which it does not read, before it answers."""
-    answer = await pool.run(_csv(b"a,b,a\n", b"1,2,0\n" * 100_000)(20))
+    answer = await pool.run(_csv(b"a,b,a\n", b"1,2,0\n" * 100_000, 20))
 
     assert answer["problem"]["type"] == "/problems/invalid-table"
 
@@ -294,7 +318,7 @@ async def test_a_csv_that_needs_too_much_memory_is_told_when_all_has_come() -> N
     pool = Pool(Settings(training_memory_bytes=400 * 1024 * 1024))
     await pool.start()
 
-    answer = await pool.run(_csv(b"a,b,y\n", b"1,2,0\n4,3,1\n" * 250_000)(80))
+    answer = await pool.run(_csv(b"a,b,y\n", b"1,2,0\n4,3,1\n" * 250_000, 80))
 
     assert answer["problem"]["type"] == "/problems/training-memory"
     await pool.close()

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
 from mlservice.settings import Settings
-from workers.pool import Pool, Report
+from workers.exchange import Report
+from workers.pool import Pool
 
 # Returns a piece of a body and how many there are; one that is there never changes.
 Piece = Callable[[int], Awaitable[tuple[bytes | None, int]]]
@@ -62,9 +63,8 @@ class Reading:
         self._is_under_way = False
         self._claimed = asyncio.Event()
         self._report: Report | None = None
-        piece_0, self._count = first
-        self._pieces = self._read(piece_0)
-        run = pool.run(self._pieces, self._tell, most_bytes, limit=self._limit)
+        self._first, self._count = first
+        run = pool.run(self._read, self._tell, most_bytes, limit=self._limit)
         self.fit = asyncio.create_task(run)
 
     def claim(self, report: Report) -> None:
@@ -78,7 +78,6 @@ class Reading:
         """End the child, unless it has answered."""
         self.fit.cancel()
         await asyncio.wait([self.fit])
-        await self._pieces.aclose()
 
     def _bound(self) -> None:
         self._limit.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
@@ -87,12 +86,12 @@ class Reading:
         if self._report:
             self._report(progress)
 
-    async def _read(self, piece: bytes | None) -> AsyncGenerator[bytes, None]:
+    async def _read(self) -> AsyncGenerator[bytes, None]:
         """Yield the body, the next piece on its way while one is taken."""
-        self._is_under_way = True
-        if self._claimed.is_set():
+        if self._claimed.is_set() and not self._is_under_way:
             self._bound()
-        piece = piece or await self._next(0)
+        self._is_under_way = True
+        piece = self._first or await self._next(0)
         index = 0
         while piece:
             index += 1

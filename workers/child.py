@@ -1,10 +1,6 @@
-"""What runs in a fit's own process: limits, lifeline, and frames of msgpack.
+"""What runs in a fit's own process: limits, lifeline, and one training.
 
-A frame is a 4-byte big-endian length and that many bytes. The parent says in 8 bytes
-how large the body is at most, 0 where it does not know; sends it in pieces, and
-ends it with an empty frame; the child answers with one
-frame and exits. Frames before that one tell its progress. When the parent goes
-away, so does the child.
+When the parent goes away, so does the child.
 """
 
 import contextlib
@@ -14,27 +10,24 @@ import resource
 import select
 import signal
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 
-import msgpack
 import msgspec
 
 from mlservice.errors import InternalError, Problem, TrainingMemory
 from mlservice.model import encode
 from mlservice.settings import Settings
-from mlservice.table import Reach
+from mlservice.table import Coming
 from workers.aside import MOST_BYTES, Aside
 from workers.crew import cores
+from workers.frames import Body, send
 from workers.parting import Elsewhere, fit_part, nowhere
 from workers.progress import TELL_EVERY_S, Tell
 from workers.training import train
 
-LENGTH, MOST = struct.Struct(">I"), struct.Struct(">Q")
 _CPU_GRACE_S = 30
-_SOME_BYTES = 1 << 18
 # Trainings that follow each other at once find both cores busy.
 _IDLE_S = 0.02
 # Three classes, text and a part that is held out: the way of most trainings.
@@ -47,22 +40,18 @@ def run(connection: socket.socket, settings: Settings) -> None:
     _limit(settings)
     _rehearse_for(connection, settings)
     aside = _fork_aside(connection, settings)
-    body = _Body(connection)
     # Now, since a thread needs memory that a large body may leave none of.
-    lifeline = threading.Thread(
-        target=_end_with_parent, args=(connection, body.has_ended), daemon=True
-    )
-    lifeline.start()
-    body.begin()
+    threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+    body = Body(connection)
     # A small body, or enough of a large one to know it.
     body.reach(MOST_BYTES + 1)
     if aside:
         aside.begin(body.there)
     elsewhere = aside.answer if aside else nowhere
-    answer = _train(body.there, settings, _Teller(connection), elsewhere, body.reach)
+    answer = _train(body.there, settings, _Teller(connection), elsewhere, body)
     # The parent sends all of it before it listens.
     body.leave_rest()
-    _send(connection, answer)
+    send(connection, answer)
     if aside:
         aside.end()
 
@@ -108,11 +97,6 @@ class _CalledAway(BaseException):
     """There is work."""
 
 
-def _send(connection: socket.socket, value: dict[str, object]) -> None:
-    frame = msgpack.packb(value)
-    connection.sendall(LENGTH.pack(len(frame)) + frame)
-
-
 class _Teller:
     """Sends progress: each phase, and at most five times a second how much is done."""
 
@@ -128,7 +112,7 @@ class _Teller:
         self._phase, self._told = phase, now
         progress = {"phase": phase, "iteration": None, "max_iter": None, "loss": None, **done}
         with contextlib.suppress(OSError):
-            _send(self._connection, {"progress": progress})
+            send(self._connection, {"progress": progress})
 
 
 def _train(
@@ -136,11 +120,11 @@ def _train(
     settings: Settings,
     tell: Tell,
     elsewhere: Elsewhere = nowhere,
-    reach: Reach | None = None,
+    coming: Coming | None = None,
 ) -> dict[str, object]:
     try:
         tell("reading")
-        trained = train(body, settings, tell, elsewhere, reach)
+        trained = train(body, settings, tell, elsewhere, coming)
     except Problem as problem:
         return _failed(problem)
     except MemoryError:
@@ -193,95 +177,14 @@ def _limit(settings: Settings) -> None:
         file.write("1000")
 
 
-class _Body:
-    """A body as it comes, which is held once.
-
-    Attributes
-    ----------
-    there : bytearray
-        What has come, and room for what is known to come. What is taken from its
-        beginning is gone.
-    has_ended : Event
-        Set once all of it has come.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.there = bytearray()
-        self.has_ended = threading.Event()
-        self._connection = connection
-        self._room = 0
-        self._left_of_frame = 0
-
-    def begin(self) -> None:
-        """Learn how much will come at most, and make room for it."""
-        most = MOST.unpack(_exactly(self._connection, MOST.size))[0]
-        # A buffer that grows to 190 MB is moved 50 times, which takes 0.3 s. What needs
-        # more memory than there is, is told when it comes.
-        with contextlib.suppress(MemoryError):
-            self.there = bytearray(most)
-            self._room = most
-
-    def reach(self, size: int) -> int:
-        """Wait until so many bytes are there, or all, and tell how many are.
-
-        Raises
-        ------
-        MemoryError
-            If they need more memory than there is.
-        """
-        while len(self.there) - self._room < size and self._comes():
-            if not self._room:
-                self.there += bytes(min(self._left_of_frame, _SOME_BYTES))
-                self._room = min(self._left_of_frame, _SOME_BYTES)
-            at = len(self.there) - self._room
-            with memoryview(self.there) as view, view[at : at + self._left_of_frame] as place:
-                self._room -= self._take(place)
-        return len(self.there) - self._room
-
-    def leave_rest(self) -> None:
-        """Take what comes still, and keep none of it."""
-        some = memoryview(bytearray(_SOME_BYTES))
-        while self._comes():
-            self._take(some[: self._left_of_frame])
-
-    def _comes(self) -> bool:
-        """Tell whether more comes; leave no room once all has come."""
-        if not self._left_of_frame and not self.has_ended.is_set():
-            self._left_of_frame = LENGTH.unpack(_exactly(self._connection, LENGTH.size))[0]
-            if not self._left_of_frame:
-                self.has_ended.set()
-                del self.there[len(self.there) - self._room :]
-                self._room = 0
-        return not self.has_ended.is_set()
-
-    def _take(self, place: memoryview) -> int:
-        count = _receive(self._connection, place)
-        self._left_of_frame -= count
-        return count
-
-
 def _is_readable(connection: socket.socket, within_s: float = 0) -> bool:
     return bool(select.select([connection], [], [], within_s)[0])
 
 
-def _exactly(connection: socket.socket, length: int) -> bytearray:
-    received = bytearray(length)
-    missing = memoryview(received)
-    while missing:
-        missing = missing[_receive(connection, missing) :]
-    return received
-
-
-def _receive(connection: socket.socket, place: memoryview) -> int:
-    count = connection.recv_into(place)
-    if not count:
-        os._exit(0)
-    return count
-
-
-def _end_with_parent(connection: socket.socket, has_ended: threading.Event) -> None:
+def _end_with_parent(connection: socket.socket) -> None:
     """Wait for the parent to close its end, which it does by dying or giving up."""
-    has_ended.wait()
-    with contextlib.suppress(OSError):
-        connection.recv(1)
+    hanging_up = select.poll()
+    # Nothing else is waited for: what comes is the body's.
+    hanging_up.register(connection, 0)
+    hanging_up.poll()
     os._exit(1)

@@ -14,19 +14,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from multiprocessing.context import ForkServerProcess
+from collections.abc import Iterator
 from typing import Any
-
-import msgpack
 
 from mlservice.errors import TrainerKilled, TrainingProblem, TrainingTimeout
 from mlservice.settings import Settings
+from workers.exchange import Child, Pieces, Report
 
-Report = Callable[[dict[str, Any]], None]
-
-_LENGTH_BYTES, _MOST_BYTES = 4, 8
-_MOST_ANSWER_BYTES = 1 << 30
 _MOST_FORKS, _FORK_PAUSE_S = 5, 0.05
 _FOR_CHILDREN = {
     "OMP_NUM_THREADS": "1",
@@ -46,69 +40,6 @@ def _run(connection: socket.socket, settings: Settings) -> None:
     child.run(connection, settings)
 
 
-class _Child:
-    """One process, and the parent's end of its socket."""
-
-    def __init__(self, process: ForkServerProcess, connection: socket.socket) -> None:
-        self.process = process
-        self._connection = connection
-
-    def is_waiting(self) -> bool:
-        """Tell whether the child still holds its end of the socket."""
-        try:
-            return bool(self._connection.recv(1, socket.MSG_PEEK))
-        except BlockingIOError:
-            return True
-        except ConnectionError:
-            return False
-
-    async def exchange(
-        self, pieces: AsyncIterator[bytes], report: Report, most_bytes: int
-    ) -> dict[str, Any]:
-        """Send a body, report what comes of progress, and return the child's answer.
-
-        Raises
-        ------
-        ConnectionError, asyncio.IncompleteReadError
-            If the child dies before it has answered.
-        """
-        reader, writer = await asyncio.open_connection(sock=self._connection)
-        try:
-            writer.write(most_bytes.to_bytes(_MOST_BYTES))
-            async for piece in pieces:
-                writer.write(len(piece).to_bytes(_LENGTH_BYTES) + piece)
-                await writer.drain()
-            writer.write(bytes(_LENGTH_BYTES))
-            while "progress" in (frame := await _receive(reader)):
-                report(frame["progress"])
-            return frame
-        finally:
-            # Not close, which would wait for a child that reads no more.
-            writer.transport.abort()
-
-    async def end(self) -> int | None:
-        """Kill the process if it still runs, and return its exit code."""
-        self.process.kill()
-        self._connection.close()
-        await asyncio.to_thread(self.process.join)
-        code = self.process.exitcode
-        self.process.close()
-        return code
-
-
-async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
-    length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
-    if length > _MOST_ANSWER_BYTES:
-        raise ConnectionError("a child's answer is too long")
-    try:
-        frame = msgpack.unpackb(await reader.readexactly(length))
-    except ValueError as error:
-        raise ConnectionError("a child's answer is no msgpack") from error
-    if not isinstance(frame, dict):
-        raise ConnectionError("a child's answer is no object")
-    return frame
-
-
 def _ignore(progress: dict[str, Any]) -> None:
     """Report to nobody."""
 
@@ -126,8 +57,8 @@ class Pool:
         self._settings = settings
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["workers.pool", "workers.template"])
-        self._spare: asyncio.Task[_Child] | None = None
-        self._answered: list[_Child] = []
+        self._spare: asyncio.Task[Child] | None = None
+        self._answered: list[Child] = []
         self._ending: set[asyncio.Task[int | None]] = set()
 
     async def start(self) -> None:
@@ -147,7 +78,7 @@ class Pool:
 
     async def run(
         self,
-        pieces: AsyncIterator[bytes],
+        pieces: Pieces,
         report: Report = _ignore,
         most_bytes: int = 0,
         *,
@@ -157,8 +88,8 @@ class Pool:
 
         Parameters
         ----------
-        pieces : async iterator of bytes
-            The request's body.
+        pieces : callable
+            Yields the request's body, each time that it is called.
         report : callable
             Gets `phase`, `iteration` and `max_iter` as the fit goes on.
         most_bytes : int
@@ -202,16 +133,16 @@ class Pool:
         while self._answered:
             self._reap(self._answered.pop())
 
-    def _start_spare(self) -> "asyncio.Task[_Child]":
+    def _start_spare(self) -> "asyncio.Task[Child]":
         return asyncio.create_task(asyncio.to_thread(self._fork))
 
-    def _reap(self, child: _Child) -> None:
+    def _reap(self, child: Child) -> None:
         """End a child without waiting for it."""
         ending = asyncio.create_task(child.end())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 
-    async def _take(self) -> _Child:
+    async def _take(self) -> Child:
         """Return a child that lives: the spare, or a new one."""
         spare, self._spare = self._spare, None
         if spare is not None:
@@ -222,7 +153,7 @@ class Pool:
                 await child.end()
         return await self._wait_for(self._start_spare())
 
-    async def _wait_for(self, forking: "asyncio.Task[_Child]") -> _Child:
+    async def _wait_for(self, forking: "asyncio.Task[Child]") -> Child:
         """Return a child once it is forked; where nobody waits any more, it is the next spare."""
         try:
             return await asyncio.shield(forking)
@@ -233,11 +164,11 @@ class Pool:
                 forking.add_done_callback(self._reap_forked)
             raise
 
-    def _reap_forked(self, forking: "asyncio.Task[_Child]") -> None:
+    def _reap_forked(self, forking: "asyncio.Task[Child]") -> None:
         if not forking.cancelled() and not forking.exception():
             self._reap(forking.result())
 
-    def _fork(self) -> _Child:
+    def _fork(self) -> Child:
         """Fork a child, also if the forkserver is killed meanwhile: the next try starts another."""
         for _ in range(_MOST_FORKS):
             try:
@@ -247,7 +178,7 @@ class Pool:
                 time.sleep(_FORK_PAUSE_S)
         raise ConnectionResetError(errno.ECONNRESET, "the process that forks does not live")
 
-    def _fork_once(self) -> _Child:
+    def _fork_once(self) -> Child:
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as failing:
             failing.enter_context(ours)
@@ -259,7 +190,7 @@ class Pool:
                 process.start()
             failing.pop_all()
         ours.setblocking(False)
-        return _Child(process, ours)
+        return Child(process, ours)
 
     def _overran(self) -> TrainingProblem:
         most = f"{self._settings.training_timeout_s:g} s (MLSERVICE_TRAINING_TIMEOUT_S)"

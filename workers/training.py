@@ -23,7 +23,7 @@ from mlservice.schemas import Description, FitWarning, SolverChoice
 from mlservice.search import SearchDocument
 from mlservice.sent import unwrap
 from mlservice.settings import Settings
-from mlservice.table import Reach
+from mlservice.table import Coming
 from workers.beside import beside
 from workers.evaluation import evaluate
 from workers.fitting import fit, has_converged
@@ -52,7 +52,7 @@ def train(
     limits: Settings,
     tell: Tell = nobody,
     elsewhere: Elsewhere = nowhere,
-    reach: Reach | None = None,
+    coming: Coming | None = None,
 ) -> Trained:
     """Fit the model that a request asks for.
 
@@ -66,8 +66,8 @@ def train(
         Gets the phase, and the iteration and its limit where the solver has them.
     elsewhere : callable
         Waits for the fit of the part that is not held out, which is made here if it has none.
-    reach : callable, optional
-        Waits for so many bytes of `stored`, see `sent.unwrap`.
+    coming : Coming, optional
+        How `stored` comes, see `sent.unwrap`.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def train(
     NumericalFailure
         If no finite coefficients were found.
     """
-    sent = unwrap(stored, reach)
+    sent = unwrap(stored, coming)
     # The caller still holds the body, and the fit needs the memory.
     request, dataset = check(sent, limits, may_clear=True)
     dataset = with_parent(sent, request, dataset)

@@ -6,9 +6,9 @@ What a cell may be is judged by who reads the column.
 """
 
 from mlservice.table.arrow import check_installed, from_arrow_stream, from_parquet
-from mlservice.table.blocks import Reach, all_there
 from mlservice.table.bounds import Extent, extent_of_arrow, extent_of_parquet
 from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
+from mlservice.table.coming import Coming, Whole
 from mlservice.table.decimals import read_decimals
 from mlservice.table.delimited import from_csv
 from mlservice.table.forms import from_json
@@ -19,11 +19,11 @@ from mlservice.table.quick import is_wrapped, quick_table
 __all__ = [
     "MOST_FAULTS",
     "Column",
+    "Coming",
     "Extent",
     "Faults",
-    "Reach",
     "Table",
-    "all_there",
+    "Whole",
     "check_installed",
     "extent_of_arrow",
     "extent_of_parquet",

@@ -6,7 +6,7 @@ one reads everything, and tells what is wrong with its line.
 """
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Protocol
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlservice.table.columns import Faults
+from mlservice.table.coming import Coming
 from mlservice.table.decimals import read_decimals, read_plain_decimals
 
 PLAIN_BYTES = 1 << 18
@@ -23,16 +24,9 @@ _NEWLINE = ord("\n")
 _MARKER = 9e99
 _MARKED = b",9e99,"
 
-Reach = Callable[[int], int]
-
 
 class Irregular(Exception):
     """The plain reader cannot read this text."""
-
-
-def all_there(body: bytes | bytearray) -> Reach:
-    """Return what tells that the whole of a body is there."""
-    return lambda _: len(body)
 
 
 class Block(Protocol):
@@ -156,39 +150,39 @@ class NumbersBlock:
 
 
 def plain_blocks(
-    body: bytes | bytearray, start: int, delimiter: str, width: int, reach: Reach
+    body: bytes | bytearray, start: int, delimiter: str, width: int, coming: Coming
 ) -> Iterator[Block]:
-    """Yield the rows after `start` in blocks of about 256 KiB.
+    """Yield the rows after `start` in blocks of about 256 KiB; each is forgotten for the next.
 
     Parameters
     ----------
-    reach : callable
-        Waits until so many bytes of the body are there, or all, and tells how many are.
+    coming : Coming
+        How the body comes.
 
     Raises
     ------
     Irregular
         If there is a quote, or a row that has not `width` cells or is empty.
     """
-    while start < (stop := line_end(body, start + PLAIN_BYTES, reach)):
+    while start < (stop := line_end(body, start + PLAIN_BYTES, coming)):
         with memoryview(body) as view:
             text = bytes(view[start:stop])
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
-        is_last = reach(stop + 1) == stop
+        is_last = coming.reach(stop + 1) == stop
         text = text.rstrip(b"\n") if is_last else text.removesuffix(b"\n")
         if b'"' in text or b"\r" in text or b"\0" in text or not is_utf8(text):
             raise Irregular
         if text or not is_last:
             yield NumbersBlock(text, delimiter, width)
-        start = stop
+        start = stop - coming.forget(stop)
 
 
-def line_end(body: bytes | bytearray, at: int, reach: Reach) -> int:
+def line_end(body: bytes | bytearray, at: int, coming: Coming) -> int:
     """Return where the line ends that has the byte at `at`, or the text; wait for it."""
-    there = reach(at + 1)
+    there = coming.reach(at + 1)
     while not (stop := body.find(b"\n", at, there) + 1):
-        at, there = there, reach(there + 1)
+        at, there = there, coming.reach(there + 1)
         if there <= at:
             return there
     return stop

@@ -19,14 +19,13 @@ from mlservice.table.blocks import (
     PLAIN_BYTES,
     Block,
     Irregular,
-    Reach,
     Records,
-    all_there,
     careful_blocks,
     line_end,
     plain_blocks,
 )
 from mlservice.table.columns import Column, Faults, Table
+from mlservice.table.coming import Coming, Whole
 from mlservice.table.numbers import Numbers
 
 Blocks = Callable[[], Iterator[Block]]
@@ -43,7 +42,7 @@ def from_csv(
     texts: AbstractSet[str] = frozenset(),
     *,
     apart: AbstractSet[str] = frozenset(),
-    reach: Reach | None = None,
+    coming: Coming | None = None,
 ) -> Table:
     """Read a table from CSV.
 
@@ -58,8 +57,8 @@ def from_csv(
     apart : set of str, optional
         Columns that are no part of the matrix which the other numeric columns make; empty
         for the last one.
-    reach : callable, optional
-        Waits until so many bytes of the body are there, or all, and tells how many are.
+    coming : Coming, optional
+        How the body comes, where not all of it is there.
 
     Raises
     ------
@@ -68,10 +67,11 @@ def from_csv(
         closed, ragged rows, names that stand twice, numbers beyond float64; or if
         there is no row.
     """
-    reach = reach or all_there(body)
+    coming = coming or Whole(body)
     with contextlib.suppress(Irregular):
-        return _plain(body, delimiter, texts, apart, reach)
-    reach(sys.maxsize)
+        return _plain(body, delimiter, texts, apart, coming)
+    coming.again()
+    coming.reach(sys.maxsize)
     return _careful(body, delimiter, texts, apart)
 
 
@@ -80,20 +80,22 @@ def _plain(
     delimiter: str,
     texts: AbstractSet[str],
     apart: AbstractSet[str],
-    reach: Reach,
+    coming: Coming,
 ) -> Table:
     """Read what is plain, while the rest of it may be on its way."""
-    begin = line_end(body, 0, reach)
+    begin = line_end(body, 0, coming)
     names = _plain_names(bytes(body[:begin]), delimiter)
 
     def blocks() -> Iterator[Block]:
-        return plain_blocks(body, begin, delimiter, len(names), reach)
+        return plain_blocks(body, begin, delimiter, len(names), coming)
 
     def expected(first: int) -> int:
-        return math.ceil(first * max(1.0, _SPARE * (len(body) - begin) / PLAIN_BYTES))
+        size = max(coming.most_bytes, len(body)) - begin
+        return math.ceil(first * max(1.0, _SPARE * size / PLAIN_BYTES))
 
     maybe = _maybe_numeric(names, texts)
-    columns, is_finite = _gather(blocks, maybe, len(names), _places(names, apart), expected)
+    apart_at = _places(names, apart)
+    columns, is_finite = _gather(blocks, maybe, len(names), apart_at, expected, again=coming.again)
     return _table(names, columns, lambda row: row + 2, is_finite=is_finite)
 
 
@@ -211,6 +213,8 @@ def _gather(
     width: int,
     apart: set[int],
     expected: Callable[[int], int],
+    *,
+    again: Callable[[], None] = lambda: None,
 ) -> tuple[list[Column], bool]:
     """Return the columns, and whether none of their numbers is missing or infinite.
 
@@ -224,6 +228,7 @@ def _gather(
     rows = expected(first.rows)
     gathered = _build(blocks, width, Numbers(numeric, apart, rows))
     if gathered is None:
+        again()
         numeric = _numeric(blocks(), maybe)
         gathered = _build(blocks, width, Numbers(numeric, apart, rows))
     return gathered or ([], True)
