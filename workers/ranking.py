@@ -21,17 +21,34 @@ def rank(score: Vector, is_class: NDArray[np.bool_], weight: Vector) -> "Ranking
     weight : ndarray of shape (n_samples,)
         Weight of each row.
     """
-    # Among equal scores the order of rows matters to the rounding of weights only.
-    is_weighted = bool((weight != 1).any())
-    order = np.argsort(-score, kind="stable" if is_weighted else None)
+    if not (weight != 1).any():
+        return _rank_unweighted(score, is_class)
+    # Among equal scores the order of rows matters to the rounding of weights.
+    order = np.argsort(-score, kind="stable")
     score, weight, is_class = score[order], weight[order], is_class[order]
-    # The last row of each probability.
-    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
+    last = _last(score)
     return Ranking(
         threshold=score[last],
         tps=np.cumsum(weight * is_class)[last],
         fps=np.cumsum(weight * ~is_class)[last],
     )
+
+
+def _rank_unweighted(score: Vector, is_class: NDArray[np.bool_]) -> "Ranking":
+    # Numbers that are not negative sort as their bits do. With the class as a last bit one
+    # sort gives all, in half the time of finding the order and taking rows by it.
+    keys = (score + 0.0).view(np.uint64) << np.uint64(1) | is_class
+    keys.sort()
+    keys = keys[::-1]
+    score, hits = (keys >> np.uint64(1)).view(np.float64), keys & np.uint64(1)
+    last = _last(score)
+    tps = np.cumsum(hits, dtype=np.float64)[last]
+    return Ranking(threshold=score[last], tps=tps, fps=last + 1 - tps)
+
+
+def _last(score: Vector) -> NDArray[np.intp]:
+    """Return the place of the last row of each probability."""
+    return np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
