@@ -66,6 +66,7 @@ def test_test_part_is_what_train_test_split_holds_out() -> None:
     assert (measured.train.rows, measured.test.rows) == (112, 38)
     assert measured.test.accuracy == oracle.score(X_test, y_test)
     assert measured.test.log_loss == pytest.approx(log_loss(y_test, oracle.predict_proba(X_test)))
+    assert measured.test.roc_auc == measured.test.average_precision == 1.0
     assert measured.train.accuracy == oracle.score(X_train, y_train)
     assert measured.cross_validation is None
 

@@ -49,6 +49,24 @@ async def test_training_is_accepted_with_its_place_and_its_document(client: Clie
     assert document["error"] is None
 
 
+async def test_links_of_a_document_lead_to_what_they_name(
+    client: Client, settings: Settings
+) -> None:
+    """The document itself, its events and its artifact are there; rows are predicted there."""
+    model_id = await create(client, make_request())
+    await work(settings)
+    links = (await get(client, f"/models/{model_id}"))["links"]
+    row = dict.fromkeys(IRIS_FEATURES, 1.0)
+
+    predicted = await client.post(links.pop("predictions"), json=[row])
+
+    assert predicted.status == 200
+    assert links.keys() == {"self", "events", "artifact"}
+    for path in links.values():
+        async with client.get(path) as response:
+            assert response.status == 200
+
+
 def _forms() -> list[Any]:
     columns = iris_columns()
     names = list(columns)

@@ -65,14 +65,16 @@ class Ranking:
             return None
         # Shares first: products of weights may not fit in float64.
         heights = (np.append(0, self.tps[:-1]) + self.tps) / self.tps[-1]
-        return float(np.sum(np.diff(self.fps, prepend=0) / self.fps[-1] * heights) / 2)
+        area = float(np.sum(np.diff(self.fps, prepend=0) / self.fps[-1] * heights) / 2)
+        # Rounding may add a last bit to the whole.
+        return min(area, 1.0)
 
     def average_precision(self) -> float | None:
         """Return the mean precision over the steps of recall, None without the class."""
         if not self.tps[-1]:
             return None
         steps = np.diff(self.tps, prepend=0) / self.tps[-1]
-        return float(np.sum(steps * self.precision()))
+        return min(float(np.sum(steps * self.precision())), 1.0)
 
     def precision(self) -> Vector:
         """Return the share of the class at or above each threshold."""

@@ -55,9 +55,12 @@ class SolverChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Links(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the model is found."""
+    """Where the model is found, and what is told and asked of it."""
 
     self: str
+    events: str
+    predictions: str
+    artifact: str
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -119,6 +119,7 @@ def read_summary(model_id: str, values: Sequence[bytes | None]) -> Summary | Non
 def _summary(
     model_id: str, state: State, name: str | None, attempt: int, times: Sequence[int | None]
 ) -> Summary:
+    path = f"/models/{model_id}"
     created, started, finished = (None if time is None else time_of(time) for time in times)
     return Summary(
         id=model_id,
@@ -128,7 +129,12 @@ def _summary(
         started_at=started,
         finished_at=finished,
         attempts=attempt,
-        links=Links(self=f"/models/{model_id}"),
+        links=Links(
+            self=path,
+            events=f"{path}/events",
+            predictions=f"{path}/predictions",
+            artifact=f"{path}/artifact",
+        ),
     )
 
 
