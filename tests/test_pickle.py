@@ -4,11 +4,13 @@ import asyncio
 import io
 import pickle
 import pickletools
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from redis import Redis
 
 from mlservice import jobs
@@ -90,20 +92,28 @@ async def test_no_key_holds_a_pickle_before_during_and_after_a_training(
 
 
 async def test_neither_the_api_nor_a_worker_unpickles_anything(
-    client: Client, spawn: Spawn, tmp_path: Path
+    spawn: Spawn, tmp_path: Path
 ) -> None:
     """An audit hook on `pickle.find_class` in both processes counts zero."""
     watched = [sys.executable, "-c", WATCHED]
     api, worker = tmp_path / "api", tmp_path / "worker"
     spawn(*watched, str(api), "mlservice", "serve", "--api-only", "--port", "0")
     spawn(*watched, str(worker), "workers")
-    model_id = await create(client, make_request())
 
-    async def is_ready() -> bool:
-        return bool((await get(client, f"/models/{model_id}"))["state"] == "ready")
+    async def listens() -> str | None:
+        found = re.search(r"listening at (http://[\d.:]+)", (tmp_path / "log0.txt").read_text())
+        return found[1] if found else None
 
-    await until(is_ready, within_s=20)
+    async with ClientSession(await until(listens, within_s=20)) as session:
+        headers = {"Prefer": "wait=20"}
+        async with session.post("/models", json=make_request(), headers=headers) as response:
+            model = await response.json()
+        row = dict.fromkeys((each["name"] for each in model["features"]), "1")
+        async with session.get(f"/models/{model['id']}", params=row) as response:
+            predicted = await response.json()
 
+    assert model["state"] == "ready"
+    assert predicted["prediction"] in model["classes"]
     assert api.read_text() == ""
     assert worker.read_text() == ""
 
