@@ -13,11 +13,15 @@ import logging
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterator
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
+import pytest
+from aiohttp import ClientSession, TraceConfig
 from redis import Redis
 
 from mlservice import jobs
@@ -58,21 +62,24 @@ class Checker:
 
     Parameters
     ----------
-    mark : str
-        Stands in the environment of every process that the test starts.
     settings : Settings, optional
         Where the store is, which a test may say later; without any, no store is looked at.
     unchecked : collection of str
         Parts that cannot be asked for: `PARTS`.
+
+    Attributes
+    ----------
+    mark : str
+        Stands in the environment of every process that the test starts.
     """
 
     def __init__(
-        self, mark: str, settings: Settings | None = None, *, unchecked: Collection[str] = ()
+        self, settings: Settings | None = None, *, unchecked: Collection[str] = ()
     ) -> None:
         self.history = History()
         self.settings = settings
         self.told = Told()
-        self.mark = mark
+        self.mark = str(uuid.uuid4())
         self._unchecked = set(unchecked)
         assert self._unchecked <= PARTS, self._unchecked
         self._again: list[str] = []
@@ -122,6 +129,32 @@ class Checker:
         if self._again:
             return running_valkey(self._again, settings.redis_url)
         return contextlib.nullcontext()
+
+
+@contextlib.asynccontextmanager
+async def judged(checker: Checker) -> AsyncIterator[Checker]:
+    """Hear all that is promised and logged meanwhile, and refuse what is wrong in the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, checker.mark)
+        patch.setattr(ClientSession, "__init__", heard(checker.history.trace()))
+        logging.getLogger().addHandler(checker.told)
+        try:
+            yield checker
+            wrong = await checker.verdict()
+        finally:
+            logging.getLogger().removeHandler(checker.told)
+    assert wrong == [], "\n".join(wrong)
+
+
+def heard(trace: TraceConfig) -> Callable[..., None]:
+    """Return what opens a client's session that tells what it is promised."""
+    begin = ClientSession.__init__
+
+    def open_session(self: ClientSession, *args: Any, **options: Any) -> None:
+        traces = [*options.get("trace_configs", ()), trace]
+        begin(self, *args, **options | {"trace_configs": traces})
+
+    return open_session
 
 
 @contextlib.contextmanager

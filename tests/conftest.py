@@ -5,15 +5,13 @@ import logging
 import os
 import re
 import subprocess
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import msgspec
 import pytest
-from aiohttp import ClientSession, TraceConfig, web
+from aiohttp import web
 from blockbuster import BlockBuster
 from redis import Redis
 
@@ -21,7 +19,7 @@ from mlservice.app import create_app
 from mlservice.embedded import valkey as embedded
 from mlservice.settings import Settings
 from tests import catalogue
-from tests.checker import MARK, Checker
+from tests.checker import Checker, judged
 from tests.support import Client, Server, running_valkey
 
 # How long an example takes is the machine's affair; each test has a timeout.
@@ -140,33 +138,13 @@ def data() -> Path:
 
 
 @pytest.fixture
-async def checked(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Checker]:
+async def checked(request: pytest.FixtureRequest) -> AsyncIterator[Checker]:
     """Judge, when the test is over, what was promised in it and what it leaves."""
     has_store = "settings" in request.fixturenames
     settings = request.getfixturevalue("settings") if has_store else None
     unchecked = {part for each in request.node.iter_markers("unchecked") for part in each.args}
-    checker = Checker(str(uuid.uuid4()), settings, unchecked=unchecked)
-    monkeypatch.setenv(MARK, checker.mark)
-    monkeypatch.setattr(ClientSession, "__init__", heard(checker.history.trace()))
-    logging.getLogger().addHandler(checker.told)
-    yield checker
-    wrong = await checker.verdict()
-    logging.getLogger().removeHandler(checker.told)
-    assert wrong == []
-
-
-def heard(trace: TraceConfig) -> Callable[..., None]:
-    """Return what opens a client's session that tells what it is promised."""
-    begin = ClientSession.__init__
-
-    def open_session(self: ClientSession, *args: Any, **options: Any) -> None:
-        begin(
-            self, *args, **options | {"trace_configs": [*options.get("trace_configs", ()), trace]}
-        )
-
-    return open_session
+    async with judged(Checker(settings, unchecked=unchecked)) as checker:
+        yield checker
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

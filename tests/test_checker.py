@@ -19,8 +19,18 @@ from redis import Redis
 from mlservice.model import decode, encode
 from mlservice.settings import Settings
 from tests import catalogue, checker
-from tests.checker import MARK, Checker, end_programs, judge, left_behind, looking, settle
-from tests.conftest import Serve, breaks_something, heard
+from tests.checker import (
+    MARK,
+    Checker,
+    end_programs,
+    heard,
+    judge,
+    judged,
+    left_behind,
+    looking,
+    settle,
+)
+from tests.conftest import Serve, breaks_something
 from tests.history import History
 from tests.support import (
     Client,
@@ -295,18 +305,22 @@ def program() -> Iterator[Program]:
 
 
 @pytest.mark.parametrize(
-    ("source", "finding"),
+    ("source", "within_s", "finding"),
     [
-        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))", ""),
-        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))", "ended with 3"),
-        ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "did not end within 0.5 s"),
+        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))", 10.0, ""),
+        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))", 10.0, "ended with 3"),
+        ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", 0.1, "did not end within 0.1 s"),
     ],
 )
 def test_a_process_that_does_not_end_in_order_is_told(
-    program: Program, monkeypatch: pytest.MonkeyPatch, source: str, finding: str
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    within_s: float,
+    finding: str,
 ) -> None:
     """Told to stop it exits with 0, in time."""
-    monkeypatch.setattr(checker, "ENDED_S", 0.5)
+    monkeypatch.setattr(checker, "ENDED_S", within_s)
 
     found = end_programs([program(source)])
 
@@ -336,7 +350,7 @@ async def test_tracebacks_in_logs_are_told_unless_a_test_says_why(
     ended = program("")
     ended.kill()
     ended.wait(10)
-    judging, lenient = Checker("x"), Checker("x", unchecked={"logs"})
+    judging, lenient = Checker(), Checker(unchecked={"logs"})
     for each in (judging, lenient):
         each.started(ended, log)
         logging.getLogger().addHandler(each.told)
@@ -355,6 +369,21 @@ async def test_tracebacks_in_logs_are_told_unless_a_test_says_why(
         "log.txt has a traceback",
     ]
     assert await lenient.verdict() == []
+
+
+async def test_a_test_that_leaves_something_wrong_fails(serve: Serve, settings: Settings) -> None:
+    """Whatever the checker finds is the test's error, unless the test says why it may be so."""
+
+    async def fail(request: web.Request) -> web.Response:  # noqa: ARG001
+        return web.Response(status=500)
+
+    async def ask(checker: Checker) -> None:
+        async with judged(checker):
+            await (await serve(web.get("/fails", fail))).get("/fails")
+
+    with pytest.raises(AssertionError, match="GET /fails was answered 500"):
+        await ask(Checker(settings))
+    await ask(Checker(settings, unchecked={"answers"}))
 
 
 @pytest.mark.usefixtures("client", "checked")

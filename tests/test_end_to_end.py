@@ -42,6 +42,7 @@ class Service:
         )
         self.url = ""
         self.banner: list[str] = []
+        self.said = ""
 
     def wait_until_ready(self) -> None:
         """Read the banner."""
@@ -58,7 +59,7 @@ class Service:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        self.process.communicate(timeout=30)
+        _, self.said = self.process.communicate(timeout=30)
         return self.process.returncode
 
 
@@ -80,6 +81,7 @@ async def start(tmp_path: Path, checked: Checker) -> AsyncIterator[Start]:
     for service in services:
         if service.process.poll() is None:
             assert await asyncio.to_thread(service.stop) == 0
+    assert [each.said for each in services if "Traceback" in each.said] == []
     if (tmp_path / "data" / "appendonlydir").exists():
         await asyncio.to_thread(checked.starts_again, tmp_path / "data")
 

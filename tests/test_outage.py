@@ -123,6 +123,16 @@ async def test_many_requests_at_once_wait_for_a_stalled_store_no_longer_than_one
     await asyncio.gather(*(_away(client, LIMIT_S) for _ in range(80)))
 
 
+async def test_a_store_whose_answer_never_comes_to_its_end_is_told_in_time(
+    client: Client, proxy: Proxy
+) -> None:
+    """A byte now and then is no answer: it has a deadline, whatever moves meanwhile."""
+    await create(client, make_request())
+    proxy.bytes_per_s = 10
+
+    await _away(client, LIMIT_S)
+
+
 async def test_an_upload_of_many_pieces_is_refused_in_time(client: Client, proxy: Proxy) -> None:
     """A body that is being sent when the store stalls is answered, not held."""
     proxy.freeze()
@@ -238,7 +248,9 @@ async def test_connections_that_are_dead_without_a_word_are_replaced(
     client: Client, app: web.Application, proxy: Proxy, redis: "Redis"
 ) -> None:
     """One request notices; the next one and the subscription have new connections."""
-    await asyncio.gather(*(get(client, "/models") for _ in range(5)))
+    proxy.delay_s = 0.05  # So that they are under way at once, each with its own.
+    await asyncio.gather(*(get(client, "/models") for _ in range(20)))
+    proxy.delay_s = 0.0
     proxy.abandon()
     await _away(client, LIMIT_S)
 

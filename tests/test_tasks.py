@@ -15,6 +15,7 @@ from mlservice import jobs
 from mlservice.schemas import Description
 from mlservice.settings import Settings
 from mlservice.store import Link, Models, Record, Trainings, open_redis
+from tests.chaos.tasks import tasks
 from tests.support import endless_request, fit_processes, make_request, until
 from workers.pool import Pool
 from workers.tasks import Trainer
@@ -190,11 +191,32 @@ async def test_a_lease_is_renewed_while_the_fit_runs(bench: Bench, redis: "Redis
     await asyncio.wait([run])
 
 
-async def test_a_fit_goes_on_while_the_store_stalls(bench: Bench, redis: "Redis") -> None:
-    """A store that is silent for a while costs no training."""
-    model_id = await bench.create(make_request())
-    redis.client_pause(500)
+async def test_a_fit_goes_on_while_the_store_stalls(
+    bench: Bench, settings: Settings, redis: "Redis"
+) -> None:
+    """A store that is silent for longer than a renewal waits costs no training.
 
-    await bench.trainer.run(model_id, 1)
+    Fails when a renewal that is not answered ends the fit.
+    """
+    link = Link(open_redis(settings), 0.2)
+    trainings = Trainings(link, settings, jobs.entry)
+    trainer = Trainer(trainings, bench.trainer._pool, settings, "worker-2")
+    model_id = await bench.create(tasks()[-1].request)
+    run = asyncio.create_task(trainer.run(model_id, 1))
 
-    assert (await bench.record(model_id)).state == "ready"
+    async def is_training() -> bool:
+        return (await bench.record(model_id)).state == "training"
+
+    async def is_away() -> bool:
+        assert not run.done()
+        return link.is_away
+
+    await until(is_training, within_s=10)
+    redis.client_pause(600)
+    await until(is_away, within_s=5)
+
+    await run
+
+    record = await bench.record(model_id)
+    assert (record.state, record.attempt) == ("ready", 1)
+    await link.close()
