@@ -7,10 +7,20 @@ floor and the service in turn; the ratios are the medians of the rounds.
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 
 import click
 
-from benchmarks.measure import alternate, check_tools, fetch, free_port, running, service, train
+from benchmarks.measure import (
+    alternate,
+    at_once,
+    check_tools,
+    fetch,
+    free_port,
+    running,
+    service,
+    train,
+)
 
 ROW = "sepal_length=5.9&sepal_width=3.0&petal_length=5.1&petal_width=1.8"
 CONNECTIONS = 32
@@ -39,14 +49,17 @@ def compare(floor: str, service: str, *, rounds: int) -> str:
         for name in names:
             column = 0 if connections > 1 else 1 + names.index(name)
             lines.append(_line(f"{name}, {connections} connections", pairs, column))
+    together = at_once((floor, service), rounds=max(rounds // 3, 1), connections=CONNECTIONS)
+    taken = [tuple((us,) for us in both) for both in together]
+    lines.append(_line("processor, µs, both loaded at once", taken, 0))
     return "\n".join(lines)
 
 
-def _line(name: str, pairs: list[tuple[tuple[float, float, float], ...]], column: int) -> str:
+def _line(name: str, pairs: Sequence[tuple[tuple[float, ...], ...]], column: int) -> str:
     floors, services = ([pair[i][column] for pair in pairs] for i in (0, 1))
     ratios = [service / floor for floor, service in zip(floors, services, strict=True)]
     floor, service = statistics.median(floors), statistics.median(services)
-    digits = 0 if floor > 1000 else 3
+    digits = 0 if floor > 1000 else 1 if floor > 10 else 3
     spread = f"{statistics.median(ratios):.2f}, {min(ratios):.2f}, {max(ratios):.2f}"
     return f"| {name} | {floor:,.{digits}f} | {service:,.{digits}f} | {spread} |"
 

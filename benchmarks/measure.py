@@ -11,16 +11,20 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
+import psutil
 
 from mlservice.embedded import valkey
 
 ROOT = Path(__file__).parent.parent
 JSON = "application/json"
+_TOGETHER_S = 5
 
 
 @contextmanager
@@ -156,6 +160,45 @@ def alternate(
         tuple(load(url, connections=connections, seconds=1, body=body) for url in urls)
         for _ in range(rounds)
     ]
+
+
+def at_once(
+    urls: Sequence[str], *, rounds: int, connections: int, body: bytes | None = None
+) -> list[tuple[float, ...]]:
+    """Load all together; return the µs of processor that a request takes of each, by round.
+
+    Servers that share a core take turns of some milliseconds, so that what makes a shared
+    machine slower for a while meets all of them alike: rounds differ by 2 %.
+    """
+    servers = [_listener(url) for url in urls]
+    found = []
+    for _ in range(rounds):
+        before = [_processor_s(server) for server in servers]
+        with ThreadPoolExecutor(len(urls)) as loads:
+            told = loads.map(
+                lambda url: load(url, connections=connections, seconds=_TOGETHER_S, body=body), urls
+            )
+            requests = [per_s * _TOGETHER_S for per_s, *_ in told]
+        taken_s = [
+            _processor_s(server) - begun for server, begun in zip(servers, before, strict=True)
+        ]
+        found.append(tuple(1e6 * s / count for s, count in zip(taken_s, requests, strict=True)))
+    return found
+
+
+def _listener(url: str) -> psutil.Process:
+    """Return the process that an address of this machine belongs to."""
+    port = urlsplit(url).port
+    for each in psutil.net_connections("tcp"):
+        is_here = each.laddr and (each.status, each.laddr.port) == (psutil.CONN_LISTEN, port)
+        if is_here and each.pid:
+            return psutil.Process(each.pid)
+    raise click.ClickException(f"nothing listens at {url}")
+
+
+def _processor_s(server: psutil.Process) -> float:
+    taken = server.cpu_times()
+    return float(taken.user + taken.system)
 
 
 def _posting(body: bytes) -> str:
