@@ -40,7 +40,10 @@ async def predict_table(request: web.Request) -> web.StreamResponse:
     """Predict the classes of a table's rows."""
     limits = request.app[SETTINGS]
     if _is_small(request, limits):
-        body = await read_whole(request, "prediction_body_bytes")
+        content = request.content
+        # Nearly always it has come with the head; its size and coding are known already.
+        at_once = content.read_nowait() if content.is_eof() else None
+        body = at_once or await read_whole(request, "prediction_body_bytes")
         model_id, scorer = _at_hand(request) or await _model(request)
         if written := predict_at_once(model_id, scorer, body, limits.prediction_cells):
             return Reply(written)
