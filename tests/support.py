@@ -181,6 +181,17 @@ def fit_processes() -> list[psutil.Process]:
     return [child for server in servers for child in server.children()]
 
 
+@contextlib.contextmanager
+def stopped(process: psutil.Process) -> Iterator[None]:
+    """Stop a process: it ends if it is killed and never by itself; kill it in any case."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 async def busy_process() -> psutil.Process:
     """Return the process that has used the most CPU, once it fits."""
 

@@ -258,7 +258,13 @@ async def _fails(*flags: str, **variables: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *flags, env=os.environ | variables, stderr=PIPE
     )
-    _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    try:
+        _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    finally:
+        # One that serves instead is ended, and what it has started ends with it.
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 2
     assert b"Traceback" not in stderr
     return stderr.decode()

@@ -19,7 +19,16 @@ from mlservice.embedded.valkey import command, socket_path
 from mlservice.settings import Settings
 from tests.checker import Checker
 from tests.conftest import Spawn
-from tests.support import Client, Server, create, endless_request, get, make_request, until
+from tests.support import (
+    Client,
+    Server,
+    create,
+    endless_request,
+    get,
+    make_request,
+    stopped,
+    until,
+)
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
 
@@ -195,15 +204,16 @@ async def test_a_childs_death_costs_its_own_training_only(client: Client, spawn:
 async def test_a_training_that_overruns_its_time_is_failed_and_its_process_gone(
     client: Client, spawn: Spawn
 ) -> None:
-    """The deadline ends the fit, not the worker."""
+    """The deadline ends the fit, which does not hear of it, and not the worker."""
     worker = spawn(*MODULE, **SHORT, MLSERVICE_TRAINING_TIMEOUT_S="5")
     model_id = await create(client, endless_request())
     _, fit = await _fitting(worker)
 
-    failed = await _state(client, model_id, "failed", within_s=8)
+    with stopped(fit):
+        failed = await _state(client, model_id, "failed", within_s=8)
 
-    assert failed["error"]["type"] == "/problems/training-timeout"
-    assert await _is_gone(fit)
+        assert failed["error"]["type"] == "/problems/training-timeout"
+        assert await _is_gone(fit)
     after = await create(client, make_request())
     await _state(client, after, "ready", within_s=10)
 
@@ -272,15 +282,22 @@ async def test_ctrl_c_in_a_workers_terminal_is_a_stop_in_order(
     assert [word for word in ("KeyboardInterrupt", "Traceback") if word in said] == []
 
 
-async def test_an_api_alone_ends_what_no_worker_finishes(client: Client, spawn: Spawn) -> None:
-    """The API's own sweeper notices a lost worker when no other worker lives."""
+async def test_an_api_alone_ends_what_no_worker_finishes(
+    client: Client, spawn: Spawn, redis: "Redis"
+) -> None:
+    """The API's own sweeper notices a lost worker when no other worker lives and nobody asks."""
     model_id = await create(client, endless_request())
     worker = spawn(*MODULE, **SHORT)
     await _fitting(worker)
 
     worker.kill()
 
-    await _state(client, model_id, "queued", within_s=5)
+    # Not by a request, which would look after the training itself.
+    async def is_queued() -> bool:
+        state: Any = redis.hget(f"mls:model:{model_id}", "state")
+        return bool(state == b"queued")
+
+    await until(is_queued, within_s=5)
 
 
 @pytest.fixture

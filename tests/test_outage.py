@@ -12,8 +12,9 @@ from aiohttp import web
 from redis import Redis
 
 from mlservice.app import create_app
+from mlservice.errors import StoreUnavailable
 from mlservice.settings import Settings
-from mlservice.store import PIECE_BYTES
+from mlservice.store import PIECE_BYTES, Link, open_redis
 from mlservice.wire import CHANGES
 from tests.conftest import Spawn
 from tests.proxy import Proxy, sha1_of
@@ -133,6 +134,23 @@ async def test_a_store_whose_answer_never_comes_to_its_end_is_told_in_time(
     await _away(client, LIMIT_S)
 
 
+async def test_a_store_that_takes_nothing_more_is_told_in_time(
+    settings: Settings, proxy: Proxy, timeout_s: float
+) -> None:
+    """Answers have a deadline of their own, what is sent has the call's only."""
+    there = msgspec.structs.replace(settings, redis_url=proxy.url)
+    link = Link(open_redis(there), timeout_s)
+    await link.call("PING")
+    proxy.freeze()
+
+    # More than the sockets on its way hold.
+    sending = link.call("ECHO", bytes(64 << 20))
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(sending, LIMIT_S)
+
+    await link.close()
+
+
 async def test_an_upload_of_many_pieces_is_refused_in_time(client: Client, proxy: Proxy) -> None:
     """A body that is being sent when the store stalls is answered, not held."""
     proxy.freeze()
@@ -247,7 +265,7 @@ async def test_a_worker_that_cannot_read_a_body_asks_for_it_again(
 async def test_connections_that_are_dead_without_a_word_are_replaced(
     client: Client, app: web.Application, proxy: Proxy, redis: "Redis"
 ) -> None:
-    """One request notices; the next one and the subscription have new connections."""
+    """One request notices; the next ones and the subscription have new connections."""
     proxy.delay_s = 0.05  # So that they are under way at once, each with its own.
     await asyncio.gather(*(get(client, "/models") for _ in range(20)))
     proxy.delay_s = 0.0
@@ -255,6 +273,10 @@ async def test_connections_that_are_dead_without_a_word_are_replaced(
     await _away(client, LIMIT_S)
 
     await until(lambda: _is_back(client), within_s=1)
+    proxy.delay_s = 0.05
+    answers = await asyncio.gather(*(get(client, "/models") for _ in range(20)))
+    assert all("models" in answer for answer in answers)
+    proxy.delay_s = 0.0
 
     with app[CHANGES].watch("some-model") as changed:
 

@@ -21,7 +21,14 @@ from mlservice.errors import TrainerKilled, TrainingTimeout
 from mlservice.model import decode
 from mlservice.sent import ARROW, CSV, PARQUET, Sent
 from mlservice.settings import Settings
-from tests.support import busy_process, endless_request, fit_processes, make_request, until
+from tests.support import (
+    busy_process,
+    endless_request,
+    fit_processes,
+    make_request,
+    stopped,
+    until,
+)
 from workers.child import rehearse
 from workers.crew import cores
 from workers.exchange import Pieces, _receive
@@ -180,16 +187,17 @@ async def test_a_forkserver_that_is_killed_while_it_forks_costs_no_fit(pool: Poo
 
 
 async def test_a_fit_that_overruns_its_time_is_killed() -> None:
-    """The process is gone when the error is told."""
+    """The process is gone when the error is told, also one that hears of nothing."""
     pool = Pool(Settings(training_timeout_s=2))
     await pool.start()
     fit = asyncio.create_task(pool.run(_pieces(endless_request())))
     child = await busy_process()
 
-    with pytest.raises(TrainingTimeout, match="MLSERVICE_TRAINING_TIMEOUT_S"):
-        await fit
+    with stopped(child):
+        with pytest.raises(TrainingTimeout, match="MLSERVICE_TRAINING_TIMEOUT_S"):
+            await fit
 
-    assert not child.is_running()
+        assert not child.is_running()
     await pool.close()
 
 
@@ -366,16 +374,35 @@ async def test_a_child_that_is_killed_is_told_by_its_signal(pool: Pool) -> None:
 
 
 async def test_a_fit_that_is_cancelled_leaves_no_process(pool: Pool) -> None:
-    """Cancelling waits until the child is gone, within a second."""
+    """Cancelling waits until the child is gone, within a second, also one that hears of nothing."""
     fit = asyncio.create_task(pool.run(_pieces(endless_request())))
     child = await busy_process()
     begun = time.monotonic()
 
-    fit.cancel()
-    await asyncio.wait([fit])
+    with stopped(child):
+        fit.cancel()
+        await asyncio.wait([fit])
 
-    assert not child.is_running()
+        assert not child.is_running()
     assert time.monotonic() - begun < 1
+
+
+async def test_an_interrupt_ends_no_fit(pool: Pool) -> None:
+    """A terminal sends it to every process; which fit ends is for the worker to say."""
+    [child] = fit_processes()
+    whole = json.dumps(make_request()).encode()
+
+    async def is_limited() -> bool:
+        return child.rlimit(psutil.RLIMIT_NOFILE) == (64, 64)
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield whole[:1000]
+        os.kill(child.pid, signal.SIGINT)
+        yield whole[1000:]
+
+    await until(is_limited, within_s=10)
+
+    assert "artifact" in await pool.run(pieces)
 
 
 async def test_a_fit_that_is_cancelled_before_it_has_a_process_loses_none(pool: Pool) -> None:
