@@ -55,6 +55,30 @@ async def test_a_stop_between_a_jobs_end_and_its_note_is_clean(
     assert redis.zcard("mls:workers") == 0
 
 
+async def test_an_entry_that_is_queued_once_more_while_it_runs_is_not_run_twice(
+    settings: Settings, redis: "Redis"
+) -> None:
+    """Its run is the only one, though arq's note that it runs is gone."""
+    entry = jobs.entry("of-no-model", 1)
+    redis.set(f"arq:job:{entry.id}", entry.payload)
+    redis.zadd(settings.queue_name, {entry.id: 1})
+    worker = Slow(handle_signals=False, **worker_options(settings))
+    run = asyncio.create_task(worker.async_run())
+    await asyncio.wait_for(worker.has_ended.wait(), 20)
+    running = worker.tasks[entry.id]
+
+    assert redis.delete(f"arq:in-progress:{entry.id}") == 1
+    await worker.start_jobs([entry.id.encode()])
+
+    assert worker.tasks[entry.id] is running
+    assert worker.job_counter == 1
+    worker.may_note.set()
+    worker.handle_sig(signal.SIGTERM)
+    with contextlib.suppress(asyncio.CancelledError):
+        await run
+    await worker.close()
+
+
 async def test_a_stop_while_the_store_is_awaited_is_clean(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -63,8 +63,11 @@ class PatientWorker(Worker):
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start jobs one by one, so that one that fails gives its slot back."""
         for job_id in job_ids:
-            held, self._given_back = self.job_counter, 0
             task = self.tasks.get(job_id.decode())
+            # Its entry was queued once more meanwhile: arq would run it twice at once.
+            if task and not task.done():
+                continue
+            held, self._given_back = self.job_counter, 0
             try:
                 await super().start_jobs([job_id])
             except (RedisError, OSError):
