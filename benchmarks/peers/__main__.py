@@ -28,6 +28,9 @@ APPS = Path(__file__).parent / "apps"
 ENVIRONMENTS = ROOT / "build" / "peers"
 CONNECTIONS = 32
 BATCH = 10_000
+# Pairs of batches in a round.
+BATCHES = 5
+WARM_UPS = 3
 START_S = 120
 
 
@@ -134,7 +137,8 @@ def compare_rows(own: str, peer: str, body: bytes, *, rounds: int, seconds: int)
 
 def compare_batches(own: tuple[str, Request], peer: tuple[str, Request], *, rounds: int) -> str:
     """Send batches to both in turn; return the cells of milliseconds, and their ratio."""
-    for warm_up in (own, peer):
+    # The first ones take fresh memory, on either side.
+    for warm_up in (own, peer) * WARM_UPS:
         ask(*warm_up)
     pairs = [(ask(*own), ask(*peer)) for _ in range(rounds)]
     ratio = statistics.median(b / a for a, b in pairs)
@@ -179,11 +183,11 @@ def main(names: tuple[str, ...], rounds: int, seconds: int) -> None:
                 url = address + peer.path
                 wait(url, (peer.body(batch[:1]), JSON))
                 cells += " | " + compare_batches(
-                    own_json, (url, (peer.body(batch), JSON)), rounds=rounds
+                    own_json, (url, (peer.body(batch), JSON)), rounds=BATCHES * rounds
                 )
                 if peer.binary:
                     cells += " | " + compare_batches(
-                        own_binary, (url, binary(batch)), rounds=rounds
+                        own_binary, (url, binary(batch)), rounds=BATCHES * rounds
                     )
             click.echo(f"{cells} |")
 
