@@ -34,16 +34,22 @@ class Slow(PatientWorker):
         await super().finish_job(*args, **options)
 
 
-async def test_a_stop_between_a_jobs_end_and_its_note_is_clean(
-    settings: Settings, redis: "Redis"
-) -> None:
-    """The worker closes without an error, and all that it started is closed too."""
+async def _noting(settings: Settings, redis: "Redis") -> tuple[Slow, asyncio.Task[None], str]:
+    """Return a worker whose job has ended and is not noted, its run, and the entry's id."""
     entry = jobs.entry("of-no-model", 1)
     redis.set(f"arq:job:{entry.id}", entry.payload)
     redis.zadd(settings.queue_name, {entry.id: 1})
     worker = Slow(handle_signals=False, **worker_options(settings))
     run = asyncio.create_task(worker.async_run())
     await asyncio.wait_for(worker.has_ended.wait(), 20)
+    return worker, run, entry.id
+
+
+async def test_a_stop_between_a_jobs_end_and_its_note_is_clean(
+    settings: Settings, redis: "Redis"
+) -> None:
+    """The worker closes without an error, and all that it started is closed too."""
+    worker, run, _ = await _noting(settings, redis)
 
     worker.handle_sig(signal.SIGTERM)
     with contextlib.suppress(asyncio.CancelledError):
@@ -59,18 +65,13 @@ async def test_an_entry_that_is_queued_once_more_while_it_runs_is_not_run_twice(
     settings: Settings, redis: "Redis"
 ) -> None:
     """Its run is the only one, though arq's note that it runs is gone."""
-    entry = jobs.entry("of-no-model", 1)
-    redis.set(f"arq:job:{entry.id}", entry.payload)
-    redis.zadd(settings.queue_name, {entry.id: 1})
-    worker = Slow(handle_signals=False, **worker_options(settings))
-    run = asyncio.create_task(worker.async_run())
-    await asyncio.wait_for(worker.has_ended.wait(), 20)
-    running = worker.tasks[entry.id]
+    worker, run, entry_id = await _noting(settings, redis)
+    running = worker.tasks[entry_id]
 
-    assert redis.delete(f"arq:in-progress:{entry.id}") == 1
-    await worker.start_jobs([entry.id.encode()])
+    assert redis.delete(f"arq:in-progress:{entry_id}") == 1
+    await worker.start_jobs([entry_id.encode()])
 
-    assert worker.tasks[entry.id] is running
+    assert worker.tasks[entry_id] is running
     assert worker.job_counter == 1
     worker.may_note.set()
     worker.handle_sig(signal.SIGTERM)
