@@ -3,8 +3,8 @@
 All in one process and without sockets: requests are fed to 32 connections as bytes,
 and their answers counted. Floor and service are asked in turn, round by round, and
 the least of all rounds is told: what else runs only adds to it. System calls, which are
-the same for both, are not in it. Between them all code takes longer than here, where it
-runs again at once: `python -m benchmarks` tells how much.
+the same for both, are not in it. Between them the service's own code takes longer than
+here, where it runs again at once: `python -m benchmarks` tells how much.
 """
 
 import asyncio
