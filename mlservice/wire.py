@@ -176,6 +176,13 @@ async def _next(pieces: AsyncIterator[bytes]) -> bytes:
     return await anext(pieces, b"")
 
 
+def body_at_hand(request: web.Request) -> bytes | None:
+    """Return a body without content coding if all of it is there: nearly always, if small."""
+    if request.content.is_eof() and "Content-Encoding" not in request.headers:
+        return request.content.read_nowait()
+    return None
+
+
 async def read_whole(request: web.Request, setting: str) -> bytes | bytearray:
     """Return a body; `setting` is the name of the one that holds the largest size, decoded.
 
@@ -189,9 +196,7 @@ async def read_whole(request: web.Request, setting: str) -> bytes | bytearray:
     most: int = getattr(request.app[SETTINGS], setting)
     if (request.content_length or 0) > most:
         raise _too_large(most, setting, f"{request.content_length}")
-    # Nearly always the whole of a small body is there at once.
-    if request.content.is_eof() and "Content-Encoding" not in request.headers:
-        whole = request.content.read_nowait()
+    if (whole := body_at_hand(request)) is not None:
         if len(whole) > most:
             raise _too_large(most, setting, "more")
         return whole

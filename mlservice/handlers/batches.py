@@ -24,7 +24,15 @@ from mlservice.scoring import Scorer
 from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
 from mlservice.settings import Settings
 from mlservice.streaming import LINES, predict_lines
-from mlservice.wire import CALLER, SETTINGS, caller, check_media_type, named_model, read_whole
+from mlservice.wire import (
+    CALLER,
+    SETTINGS,
+    body_at_hand,
+    caller,
+    check_media_type,
+    named_model,
+    read_whole,
+)
 
 ANYTHING = "*/*"
 ANSWERED = (JSON, CSV, NDJSON, MSGPACK, ARROW)
@@ -40,10 +48,8 @@ async def predict_table(request: web.Request) -> web.StreamResponse:
     """Predict the classes of a table's rows."""
     limits = request.app[SETTINGS]
     if _is_small(request, limits):
-        content = request.content
-        # Nearly always it has come with the head; its size and coding are known already.
-        at_once = content.read_nowait() if content.is_eof() else None
-        body = at_once or await read_whole(request, "prediction_body_bytes")
+        # Its size is known already.
+        body = body_at_hand(request) or await read_whole(request, "prediction_body_bytes")
         model_id, scorer = _at_hand(request) or await _model(request)
         if written := predict_at_once(model_id, scorer, body, limits.prediction_cells):
             return Reply(written)
