@@ -1,6 +1,7 @@
 """`mlservice serve` as its users start it: one command, real processes."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -55,6 +56,14 @@ class Service:
     def family(self) -> list[psutil.Process]:
         """Return every process that was started."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def named(self, word: str) -> list[psutil.Process]:
+        """Return those of them that are alive and have a word in their command."""
+        named = []
+        for each in self.family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                named += [each] if word in " ".join(each.cmdline()) else []
+        return named
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
@@ -171,6 +180,7 @@ async def test_no_process_survives_a_parent_that_was_killed(
     model_id = await _train(session, service.url)
     family = service.family()
     assert len(family) >= 4
+    assert service.named("valkey-server")
 
     await asyncio.to_thread(service.stop, signal.SIGKILL)
 
@@ -249,7 +259,7 @@ async def test_with_a_store_of_its_own_no_valkey_is_started(
     service = await start("--redis-url", valkey)
 
     await _train(session, service.url)
-    assert not [each for each in service.family() if "valkey" in each.name()]
+    assert not service.named("valkey-server")
     assert redis.exists("mls:models:anonymous")
 
 
@@ -384,12 +394,12 @@ async def test_two_processes_are_one_service(start: Start) -> None:
         return all([await are_all_counted() for _ in range(20)])
 
     await until(do_both_count_all, within_s=15)
-    apis = [each for each in service.family() if "--api-only" in each.cmdline()]
+    apis = service.named("--api-only")
     await asyncio.to_thread(apis[0].kill)
     await asyncio.to_thread(apis[0].wait, 10)
 
     async def has_come_back() -> bool:
-        living = [each for each in service.family() if "--api-only" in each.cmdline()]
+        living = service.named("--api-only")
         return len(living) == 2 and await are_all_counted()
 
     assert len(apis) == 2
