@@ -139,6 +139,15 @@ def test_numbers_become_arrays_and_other_columns_lists() -> None:
 
 
 @pytest.mark.usefixtures("_reader")
+def test_the_numbers_of_a_split_table_lie_side_by_side_by_column() -> None:
+    """They are gone through by column several times, which takes a third that way."""
+    found = quick_table(b'{"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}')
+
+    assert found is not None
+    assert all(column.flags.c_contiguous for column in found[0].columns.values())  # type: ignore[union-attr]  # arrays
+
+
+@pytest.mark.usefixtures("_reader")
 def test_records_become_arrays_in_the_order_of_the_first() -> None:
     """A number that is missing makes a list of its column, and a text always is one."""
     found = quick_table(b'[{"n": 1, "t": "x"}, {"t": "y", "n": 2.5}]')
