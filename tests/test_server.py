@@ -97,7 +97,8 @@ async def test_a_body_that_trickles_is_given_up_though_it_moves(serve: Serve) ->
     client = await serve(slow_client_s=0.3)
     head = b"POST /models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
     reader, writer = await _open(client, head)
-    answered = asyncio.ensure_future(_ended(reader, within_s=5))
+    # What is written after the answer resets the connection, so that it may have no clean end.
+    answered = asyncio.ensure_future(reader.readline())
 
     async def is_answered() -> bool:
         writer.write(b" ")
