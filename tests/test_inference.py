@@ -276,6 +276,20 @@ def test_weighted_fit_and_one_that_did_not_converge_have_no_inference() -> None:
     assert (codes(weighted), codes(unfinished)) == (["no-inference"], ["not-converged"])
 
 
+def test_constant_has_a_name_of_its_own_beside_a_feature_called_intercept() -> None:
+    """A feature `intercept` keeps its name, and takes nothing from the constant."""
+    data = random_table()
+    expected = describe(data).inference
+    assert expected
+
+    found = describe({{"a": "intercept"}.get(name, name): data[name] for name in data}).inference
+
+    assert found
+    assert found["1"].keys() == {"(intercept)", "intercept", "b"}
+    assert found["1"]["(intercept)"] == expected["1"]["intercept"]
+    assert found["1"]["intercept"] == expected["1"]["a"]
+
+
 async def test_document_has_the_inference(client: Client, settings: Settings) -> None:
     """Class, column and the names that the API document gives."""
     model_id = await create(client, {"data": random_table(), "target": "y", "params": EXACT})

@@ -7,6 +7,7 @@ model's own coefficient.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,8 @@ class Design:
     Attributes
     ----------
     X : ndarray of shape (n_samples, n_columns)
-        The constant column `intercept` first, where there is one.
+        The constant column first, where there is one: `intercept`, or `(intercept)`
+        beside a feature of that name.
     y : ndarray of shape (n_samples,)
         Position of each row's class.
     columns : list of str
@@ -66,12 +68,19 @@ class Design:
             X = X * scales + means
         if fitted.fit_intercept:
             X = np.column_stack([np.ones(len(X)), X])
-            columns = ["intercept", *columns]
+            columns = [_constant_name(columns), *columns]
             beta = np.column_stack([intercept, beta])
         if len(dataset.classes) == 2:
             beta = np.vstack([np.zeros_like(beta), beta])
         names = [label_name(label) for label in dataset.classes]
         return cls(X=X, y=dataset.y, columns=columns, names=names, beta=beta - beta[0])
+
+
+def _constant_name(columns: Collection[str]) -> str:
+    name = "intercept"
+    while name in columns:
+        name = f"({name})"
+    return name
 
 
 def infer(
