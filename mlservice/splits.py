@@ -266,8 +266,9 @@ def check_folds(splits: Splits) -> None:
 
 def _groups(cells: list[Any]) -> Rows:
     _check_kind("group", cells, [_NUMBERS, {str}])
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(cell, len(numbers)) for cell in cells], np.intp)
+    # In their order, so that the parts are those of scikit-learn with the cells themselves.
+    numbers = {cell: number for number, cell in enumerate(sorted(set(cells)))}
+    return np.array([numbers[cell] for cell in cells], np.intp)
 
 
 def _order(cells: list[Any]) -> Rows:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
 from mlservice.dataset import prepare
 from mlservice.errors import InvalidEvaluation, InvalidRequest
@@ -88,6 +89,24 @@ def test_rows_of_a_group_stay_together(stratify: bool) -> None:
         assert part
         who = [{row % 8 for row in rows} for rows in part]
         assert not who[0] & who[1]
+
+
+@pytest.mark.parametrize("cell", [lambda row: (row * 7) % 11, lambda row: f"{(row * 7) % 11}"])
+def test_parts_of_groups_are_those_of_the_cells_themselves(cell: Any) -> None:
+    """Who gives scikit-learn the column, numbers or text, gets the parts that are told here."""
+    cells = [cell(row) for row in range(ROWS)]
+    data = {"x": list(range(ROWS)), "who": cells, "y": [int(row % 4 == 0) for row in range(ROWS)]}
+    asked = {"group": "who", "folds": 3}
+    body = msgspec.json.encode({"data": data, "target": "y", "evaluation": asked})
+    splits = prepare(read_training(body), Settings()).splits
+    y = data["y"]
+
+    [held_out, *folds] = rows_of(splits)
+
+    alone = GroupShuffleSplit(n_splits=1, test_size=0.25, random_state=0).split(y, y, cells)
+    folder = StratifiedGroupKFold(3, shuffle=True, random_state=0).split(y, y, cells)
+    assert held_out == [rows.tolist() for rows in next(alone)]
+    assert folds == [[rows.tolist() for rows in part] for part in folder]
 
 
 @pytest.mark.parametrize("column", ["day", "week"])
