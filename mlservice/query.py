@@ -17,6 +17,8 @@ _is_encoded = re.compile(r"([^%]|%[0-9A-Fa-f]{2})*").fullmatch
 _is_infinite = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE).fullmatch
 _LISTS = {f"search.{name}" for name in SEARCHED}
 _NONE: Mapping[str, Any] = MappingProxyType({})
+# Each is found by reading all that is left once more, which takes 1 ms with 8 KiB of names.
+_MOST_FAULTS = 20
 _unknown_field = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 
 
@@ -68,10 +70,11 @@ def read_options(
     Raises
     ------
     InvalidParameter
-        With each name that is unknown or repeated, or whose value is wrong.
+        With each name that is unknown or repeated, or whose value is wrong; of more
+        than 20 with those that were found first.
     """
     given, faults = _given(pairs, members)
-    while True:
+    while len(faults) < _MOST_FAULTS:
         document = {"target": target, **members, **_nest(given), "data": {}}
         try:
             request = msgspec.convert(document, TrainingRequest, strict=False)
@@ -82,9 +85,15 @@ def read_options(
                 del given[name]
             continue
         if faults:
-            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            raise InvalidParameter(faults[0].detail + more, errors=faults)
+            raise _invalid(faults)
         return request
+    raise _invalid(faults[:_MOST_FAULTS])
+
+
+def _invalid(faults: list[Fault]) -> InvalidParameter:
+    at_least = "at least " if len(faults) == _MOST_FAULTS else ""
+    more = f" (and {at_least}{len(faults) - 1} more)" if len(faults) > 1 else ""
+    return InvalidParameter(faults[0].detail + more, errors=faults)
 
 
 def _given(

@@ -70,3 +70,17 @@ async def test_dry_run_is_true_or_false(client: Client, text: str, status: int) 
     assert found == status
     if status == 422:
         assert document["errors"][0]["parameter"] == "dry_run"
+
+
+@pytest.mark.parametrize("query", ["dry-run=true", "target=other", "params.C=7&dry_run=true"])
+async def test_options_of_a_json_body_do_not_stand_in_the_query(
+    client: Client, redis: "Redis", query: str
+) -> None:
+    """What would not be read there is refused by name: `dry-run` would have been a training."""
+    response = await client.post(f"/models?{query}", json=make_request())
+
+    problem = await response.json()
+    assert (response.status, problem["type"]) == (422, "/problems/invalid-parameter")
+    [fault] = problem["errors"]
+    assert fault["parameter"] == query.partition("=")[0]
+    assert redis.keys("mls:model:*") == []

@@ -96,3 +96,14 @@ def test_options_beside_the_table_count_and_may_not_stand_twice() -> None:
 
     assert (request.target, request.name, request.params.C) == ("y", "x", 2.0)
     assert [fault.parameter for fault in problem.value.errors] == ["target", "params.tol"]
+
+
+def test_names_of_nothing_are_told_without_reading_them_all() -> None:
+    """Of thousands of unknown names 20 are told: to tell all would hold up the loop for seconds."""
+    pairs = [(f"n{number}", "") for number in range(5000)]
+
+    with pytest.raises(InvalidParameter) as refused:
+        read_options(pairs, target="y")
+
+    assert len(refused.value.errors) == 20
+    assert refused.value.detail == "n0 is not an option of a training. (and at least 19 more)"

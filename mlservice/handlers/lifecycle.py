@@ -178,13 +178,22 @@ async def _created(request: web.Request, record: Record, replayed: dict[str, str
 
 def _sent(request: web.Request, first: bytes) -> Sent:
     """Return what was sent, as far as it is there, its options checked."""
-    if "Content-Type" not in request.headers or request.content_type == JSON:
-        return Sent(body=first)
     query = read_query(request.rel_url.raw_query_string)
+    if "Content-Type" not in request.headers or request.content_type == JSON:
+        _check_nothing_else(query)
+        return Sent(body=first)
     options = [(name, text) for name, text in query if name != DRY_RUN]
     sent = Sent(media_type=request.content_type, options=options, body=first)
     check_options(sent)
     return sent
+
+
+def _check_nothing_else(query: list[tuple[str, str]]) -> None:
+    """Refuse options in the query of a body of JSON, where nobody would read them."""
+    for name, _ in query:
+        if name not in (DRY_RUN, MEMBER):
+            detail = f"{name[:64]} must stand in the body, which is JSON; it is in the query."
+            raise InvalidParameter(detail, errors=[Fault(parameter=name, detail=detail)])
 
 
 async def describe(request: web.Request) -> web.Response:
