@@ -126,3 +126,17 @@ def test_the_comparison_finds_a_wrong_number() -> None:
     """An output that differs in what a reader would see is told from the one shown."""
     assert agrees('{"a":0.12345,"b":1}\n', '{"a":0.12346,…}\n')
     assert not agrees('{"a":0.2,"b":1}\n', '{"a":0.1,…}\n')
+
+
+async def test_the_commands_of_the_protocols_are_answered(url: str) -> None:
+    """Each `sh` block of docs/protocols.md runs as it stands, and no answer is a problem."""
+    text = (ROOT / "docs" / "protocols.md").read_text("utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    jq = "import json, sys; print(json.load(sys.stdin)['id'])"
+    script = f'jq() {{ {sys.executable} -c "{jq}"; }}\n' + "\n".join(blocks)
+
+    printed = await run(script.replace(ADDRESS, url.removeprefix("http://")))
+
+    assert len(blocks) == 4
+    assert "/problems/" not in printed, printed
+    assert printed.count("virginica") >= 4
