@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,7 +79,7 @@ def in_turn(api: str, paths: list[str], process: int) -> str:
     )
 
 
-def beside(api: str, path: str, wide: str, body: bytes, *, seconds: float) -> str:
+def beside(api: str, path: str, wide: str, body: bytes, *, what: str, seconds: float) -> str:
     """Ask for single rows while another client posts large bodies without pause."""
     asker, stop = Asker(api), threading.Event()
     posted: list[float] = []
@@ -97,7 +98,7 @@ def beside(api: str, path: str, wide: str, body: bytes, *, seconds: float) -> st
     poster.join()
     p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
     return (
-        f"single rows beside 10,000 x 30: p50 {p50:.2f} ms, p99 {p99:.2f} ms; "
+        f"single rows beside {what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms; "
         f"{len(posted)} bodies, {statistics.median(posted):.1f} ms each"
     )
 
@@ -106,6 +107,20 @@ def wide_table(rows: int) -> dict[str, list[float]]:
     """Return thirty columns of random numbers."""
     generator = random.Random(0)  # noqa: S311  # data
     return {f"f{i}": [generator.gauss(0, 1) for _ in range(rows)] for i in range(30)}
+
+
+def large_bodies() -> Iterator[tuple[str, bytes]]:
+    """Yield what is posted without pause, each with its name."""
+    yield "10,000 x 30", json.dumps(wide_table(10_000)).encode()
+    table = wide_table(20_000)
+    rows = list(zip(*table.values(), strict=True))
+    for form, sent in (
+        ("records", [dict(zip(table, row, strict=True)) for row in rows]),
+        ("split", {"columns": list(table), "data": rows}),
+        ("columns", table),
+    ):
+        body = json.dumps(sent).encode()
+        yield f"20,000 x 30, {form}, {len(body) / 1e6:.0f} MB", body
 
 
 def train_wide(api: str) -> str:
@@ -129,8 +144,8 @@ def main(models: int, seconds: float) -> None:
         with running(sys.executable, "-m", "workers", core=1, **environ):
             url, wide = train(api), train_wide(api)
         path = urlsplit(url).path
-        body = json.dumps(wide_table(10_000)).encode()
-        click.echo(beside(api, path, wide, body, seconds=seconds))
+        for what, body in large_bodies():
+            click.echo(beside(api, path, wide, body, what=what, seconds=seconds))
     # A scorer of iris counts as about 5 kB; the cache has room for a tenth of them.
     os.environ["MLSERVICE_CACHE_BYTES"] = str(5_000 * models // _COPIES_OF_CACHE)
     with service() as (api, environ):

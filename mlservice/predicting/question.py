@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
 
+from mlservice.cutting import by_pieces
 from mlservice.errors import BodyTooLarge, Fault, InvalidRow, InvalidTable
 from mlservice.intake import delimiter_of, open_form
 from mlservice.limits import check_size
@@ -32,6 +34,7 @@ from mlservice.table import (
 
 MEDIA_TYPES = (JSON, CSV, NDJSON, MSGPACK, PARQUET, ARROW, FORM)
 _anything = msgspec.json.Decoder(Any)
+_list = msgspec.json.Decoder(list[Any])
 
 Read = tuple[Table, dict[str, Any]]
 
@@ -124,13 +127,19 @@ def _parse(body: bytes | bytearray) -> tuple[Table | None, Any, dict[str, Any] |
     """Return the table, or else its JSON; and what stands beside it, None where it stands alone."""
     if quick := quick_table(body):
         return quick[0], None, quick[1]
-    document = read_json(_anything, body)
+    document = _decoded(body)
     if isinstance(document, dict) and is_wrapped(document.keys()):
         data = document["data"]
         if isinstance(data, dict) or (isinstance(data, list) and _has_rows(data)):
             del document["data"]
             return None, data, document
     return None, document, None
+
+
+def _decoded(body: bytes | bytearray) -> Any:
+    if lists := by_pieces(body, _list.decode):
+        return list(chain.from_iterable(lists))
+    return read_json(_anything, body)
 
 
 def _has_rows(data: list[Any]) -> bool:

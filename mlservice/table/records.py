@@ -6,12 +6,17 @@ careful reader, whose words tell what is wrong, reads them all.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from mlservice.cutting import Readable, by_pieces
 from mlservice.table.columns import Column
+
+# Rows as msgpack has them, or the cells of each column.
+Block = memoryview | list[tuple[Any, ...]]
 
 _first = msgspec.json.Decoder(list[dict[str, Any]])
 _pack = msgspec.msgpack.Encoder().encode
@@ -37,7 +42,7 @@ class _Layout:
             forbid_unknown_fields=True,
             gc=False,
         )
-        self.decode = msgspec.json.Decoder(list[record]).decode  # type: ignore[valid-type]  # made
+        self._decode = msgspec.json.Decoder(list[record]).decode  # type: ignore[valid-type]  # made
         self._packed = self._packed_type()
 
     def _packed_type(self) -> np.dtype[np.void]:
@@ -53,25 +58,39 @@ class _Layout:
             }
         )
 
-    def columns(self, records: list[Any]) -> dict[str, Column]:
-        """Return arrays of numbers, and lists where a cell is none."""
+    def block(self, text: Readable) -> Block:
+        """Return the records of a list in JSON: packed, or a tuple of cells for each column."""
+        records = self._decode(text)
         packed = _pack(records) if all(self._are_numbers) else b""
         begin = len(packed) - len(records) * self._packed.itemsize
         # A number that is missing has no eight bytes.
         if begin == len(_pack([None] * len(records))) - len(records):
+            return memoryview(packed)[begin:]
+        return list(zip(*map(msgspec.structs.astuple, records), strict=True))
+
+    def columns(self, blocks: list[Block]) -> dict[str, Column]:
+        """Return arrays of numbers, and lists where a cell is none."""
+        packed = [block for block in blocks if isinstance(block, memoryview)]
+        if len(packed) == len(blocks):
             # A fifth of the time that a loop over the records takes.
-            rows = np.frombuffer(packed, self._packed, offset=begin)
+            rows = np.frombuffer(b"".join(packed), self._packed)
             arrays = [rows[field].astype(np.float64) for field in self._fields]
             return dict(zip(self._names, arrays, strict=True))
-        lists = zip(*map(msgspec.structs.astuple, records), strict=True)
-        named = zip(self._names, map(_column, lists, self._are_numbers), strict=True)
-        return dict(named)
+        parts = zip(*map(self._unpacked, blocks), strict=True)
+        cells = (list(chain.from_iterable(part)) for part in parts)
+        return dict(zip(self._names, map(_column, cells, self._are_numbers), strict=True))
+
+    def _unpacked(self, block: Block) -> list[tuple[Any, ...]] | list[list[float]]:
+        if isinstance(block, list):
+            return block
+        rows = np.frombuffer(block, self._packed)
+        return [rows[field].tolist() for field in self._fields]
 
 
-def _column(cells: tuple[Any, ...], is_number: bool) -> Column:
+def _column(cells: list[Any], is_number: bool) -> Column:
     if is_number and None not in cells:
         return np.fromiter(cells, np.float64, len(cells))
-    return list(cells)
+    return cells
 
 
 _layout_of = lru_cache(_TYPES)(_Layout)
@@ -98,7 +117,7 @@ def from_records(text: bytes | bytearray | msgspec.Raw) -> dict[str, Column] | N
         return None
     are_numbers = tuple(type(cell) in (int, float) for cell in first.values())
     layout = _layout_of(tuple(first), are_numbers)
-    return layout.columns(layout.decode(text))
+    return layout.columns(by_pieces(text, layout.block) or [layout.block(text)])
 
 
 def _first_of(text: bytes) -> dict[str, Any] | None:

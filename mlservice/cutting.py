@@ -1,0 +1,78 @@
+"""Long lists of JSON, cut where an element ends and decoded piece by piece.
+
+Whoever decodes JSON holds the interpreter until all of it is read: 55 ms for 14 MB of
+records. Between two pieces others have their turn.
+
+A cut is guessed from a few characters, which may as well stand in a text or in a cell.
+Then what is before it is no JSON, for a text or a list is not ended there, and all
+is decoded at once. If every piece is a list, their elements are those of the whole: in
+JSON's grammar a list is elements between commas, and there is one way to read it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+Readable = bytes | bytearray | memoryview | msgspec.Raw
+
+# Decoded in one to two milliseconds.
+PIECE_BYTES = 1 << 18
+# What is raised of a text that is no JSON.
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_begins = re.compile(rb"[ \t\n\r]*\[").match
+_between_records = re.compile(rb"\}[ \t\n\r]*(,)[ \t\n\r]*\{").search
+
+
+def by_pieces(text: Readable, read: Callable[[Readable], T]) -> list[T] | None:
+    """Return what is made of each piece of a long list of objects.
+
+    Parameters
+    ----------
+    text : bytes
+        What may be such a list in JSON.
+    read : callable
+        Takes a list in JSON.
+
+    Returns
+    -------
+    list or None
+        None if the text must be read at once: it is short, none of this kind, or no JSON.
+
+    Raises
+    ------
+    ValidationError
+        As `read` does; so it would of the whole, but where it says that it was.
+    """
+    commas = _commas(text)
+    if not commas:
+        return None
+    try:
+        return [read(piece) for piece in _pieces(memoryview(text), commas)]
+    except msgspec.ValidationError:
+        # What was read before it was right.
+        raise
+    except _MALFORMED:
+        return None
+
+
+def _commas(text: Readable) -> list[int]:
+    """Return where to cut: at most one comma in each stretch of the length of a piece."""
+    last = len(memoryview(text)) - PIECE_BYTES // 2
+    if last <= PIECE_BYTES or not _begins(text):
+        return []
+    stretches = (
+        _between_records(text, begin, begin + PIECE_BYTES)
+        for begin in range(PIECE_BYTES, last, PIECE_BYTES)
+    )
+    return [found.start(1) for found in stretches if found]
+
+
+def _pieces(view: memoryview, commas: list[int]) -> Iterator[bytes]:
+    yield b"".join((view[: commas[0]], b"]"))
+    for comma, following in pairwise(commas):
+        yield b"".join((b"[", view[comma + 1 : following], b"]"))
+    yield b"".join((b"[", view[commas[-1] + 1 :]))
