@@ -5,6 +5,7 @@ Comparing four numbers takes 0.3 µs, less than a hundredth of a request.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from msgspec import UNSET
@@ -49,10 +50,25 @@ class Extent:
         return [
             RowWarning(
                 code="outside-range",
-                detail=f"{name!r} was {low:.6g} to {high:.6g} in training, "
-                f"it is {value:.6g}: the model extrapolates.",
+                detail=extrapolated(name, bounds, value),
                 parameter=name,
             )
-            for name, (low, high), value in columns
-            if isinstance(value, float) and not low <= value <= high
+            for name, bounds, value in columns
+            if isinstance(value, float) and not bounds[0] <= value <= bounds[1]
         ]
+
+
+def extrapolated(name: str, bounds: tuple[float, float], value: float) -> str:
+    """Return in words that a number is outside what it was in training."""
+    return f"{_range_of(name, *bounds)}, it is {value:.6g}: the model extrapolates."
+
+
+# All rows of a stream may be outside: writing the range takes 0.5 µs, and all else 0.7.
+@lru_cache
+def _range_of(name: str, low: float, high: float) -> str:
+    return f"{name!r} was {low:.6g} to {high:.6g} in training"
+
+
+def not_seen(name: str, text: str) -> str:
+    """Return in words that a text was not among those of the training."""
+    return f"{text[:64]!r} was not seen in training, {name!r} contributes nothing."

@@ -4,8 +4,8 @@ A route tells what it takes and answers by the schemas' own types; their
 JSON Schemas are msgspec's.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ class Answer:
     description: str
     body: type | tuple[type, ...] = ()
     media_type: str = "application/json"
-    bytes_too: str = ""  # the media type of an answer that may be bytes instead
+    others: Mapping[str, type] = field(default_factory=dict)  # in other media types
     headers: tuple[str, ...] = ()
 
 
@@ -100,7 +100,8 @@ def document(operations: Sequence[Operation], *, version: str) -> dict[str, Any]
 
 def _bodies(operation: Operation) -> set[type]:
     sent = {operation.body} if operation.body else set()
-    return sent.union(*(_types(answer) for answer in operation.answers))
+    answered = ((*_types(answer), *answer.others.values()) for answer in operation.answers)
+    return sent.union(*answered)
 
 
 def _types(answer: Answer) -> tuple[type, ...]:
@@ -143,8 +144,8 @@ def _answer(answer: Answer, of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     if schemas := [of[each] for each in _types(answer)]:
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
         described["content"] = {answer.media_type: {"schema": schema}}
-    if answer.bytes_too:
-        described["content"][answer.bytes_too] = {"schema": _PLAIN[bytes]}
+    for media_type, body in answer.others.items():
+        described["content"][media_type] = {"schema": of[body]}
     if answer.headers:
         described["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
     return described

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from mlservice.errors import Fault, InvalidRow
+from mlservice.extent import Extent
 from mlservice.model import Model
 from mlservice.preparation import Column, Columns, Preparation, by_label, encoded, places_of
 
@@ -38,6 +39,26 @@ class Scored:
     def unscorable(self) -> NDArray[np.intp]:
         """The rows that have no score, ascending."""
         return np.flatnonzero(np.isnan(self.probabilities[:, 0]))
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Numbers that are smaller or larger than all of the training.
+
+    Attributes
+    ----------
+    rows, places : ndarray of shape (n_cells,), intp
+        Where they stand: row, ascending, and place among the numeric features.
+    values : ndarray of shape (n_cells,)
+        They themselves.
+    """
+
+    rows: NDArray[np.intp]
+    places: NDArray[np.intp]
+    values: NDArray[np.float64]
+
+
+_NOTHING = Outside(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))
 
 
 class TableScorer:
@@ -68,6 +89,7 @@ class TableScorer:
         width = len(self.preparation.number_features)
         self._is_plain = self.preparation.is_identity
         self._is_scaled = any(each.scale is not UNSET for each in model.features)
+        self._bounds = _bounds_of(model)
         self._weights = model.coef[:, :width].T
         self._intercept = model.intercept
         self._of_text = {}
@@ -92,7 +114,7 @@ class TableScorer:
             missing, is infinite, or so large that the score overflows. `errors` names
             the first 20 by the pointer `/data/{row}`, `error_count` counts all.
         """
-        scored = self.try_score(columns)
+        scored = self._watched(columns, scored_by(self.log_odds(columns)))
         self._check(scored, columns)
         return scored
 
@@ -116,9 +138,22 @@ class TableScorer:
         self._check(scored, columns)
         return self._watched(columns, scored)
 
-    def try_score(self, columns: Columns) -> Scored:
-        """Predict rows of named columns as `score` does; rows without a score are told as such."""
-        return self._watched(columns, scored_by(self.log_odds(columns)))
+    def try_score(self, columns: Columns) -> tuple[Scored, Outside]:
+        """Predict rows of named columns as `score` does; rows without a score are told as such.
+
+        Returns
+        -------
+        Scored
+        Outside
+            What `outside` returns of these columns, for less.
+        """
+        filled = self._filled(columns)
+        outside = self._outside(filled, columns)
+        return self._watched(columns, scored_by(self._scores(filled, columns))), outside
+
+    def outside(self, columns: Columns) -> Outside:
+        """Return which numbers are smaller or larger than all of the training."""
+        return self._outside(self._filled(columns), columns)
 
     def _watched(self, columns: Columns, scored: Scored) -> Scored:
         if self.watch and len(scored.positions) and not len(scored.unscorable):
@@ -130,21 +165,44 @@ class TableScorer:
 
         It is not finite where it overflows, or where a number is missing or infinite.
         """
-        scores = self._of_numbers(self.numbers(columns))
+        return self._scores(self._filled(columns), columns)
+
+    def _scores(self, filled: NDArray[np.float64], columns: Columns) -> NDArray[np.float64]:
+        scores = self._of_numbers(self._scaled(filled))
         for feature in self.preparation.text_features:
             scores += self._of_text[feature.name][places_of(feature, columns[feature.name])]
         return scores
 
-    def numbers(self, columns: Columns) -> NDArray[np.float64]:
-        """Return the numeric features, filled and scaled, of shape (n_samples, n_numbers)."""
+    def _filled(self, columns: Columns) -> NDArray[np.float64]:
+        """Return the numeric features, filled, of shape (n_samples, n_numbers)."""
         # By columns, as they come, it is filled in a quarter of the time.
-        found = self.preparation.numbers(columns, None, "F")
+        return self.preparation.numbers(columns, None, "F")
+
+    def _scaled(self, filled: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._is_scaled:
-            means, scales = self.preparation.scales[:, : found.shape[1]]
+            means, scales = self.preparation.scales[:, : filled.shape[1]]
             with np.errstate(over="ignore"):
-                found -= means
-                found /= scales
-        return found
+                filled -= means
+                filled /= scales
+        return filled
+
+    def _outside(self, filled: NDArray[np.float64], columns: Columns) -> Outside:
+        lows, highs = self._bounds
+        # Most rows are within: to know that takes a quarter of comparing each. Of NaN neither
+        # is asked.
+        below, above = np.fmin.reduce(filled) < lows, np.fmax.reduce(filled) > highs
+        if not (below | above).any():
+            return _NOTHING
+        found = (lows[:, None] > filled.T) | (highs[:, None] < filled.T)
+        for place in np.flatnonzero(below | above).tolist():
+            # What was missing is filled, perhaps with a number that no row had.
+            column = columns[self.preparation.number_features[place].name]
+            if isinstance(column, np.ndarray):
+                found[place] &= ~np.isnan(column)
+        places, rows = np.nonzero(found)
+        order = np.argsort(rows, kind="stable")
+        rows, places = rows[order], places[order]
+        return Outside(rows, places, filled[rows, places])
 
     def why_unscorable(self, columns: Columns, row: int) -> str:
         """Return what a row must be and is not."""
@@ -205,6 +263,17 @@ def _binary(scores: NDArray[np.float64]) -> Scored:
     second = expit(scores)
     second[~np.isfinite(scores)] = np.nan
     return Scored((scores > 0).astype(np.intp), np.column_stack([1.0 - second, second]))
+
+
+def _bounds_of(model: Model) -> NDArray[np.float64]:
+    """Return the least and the most of each numeric feature, of shape (2, n_numbers)."""
+    bounds = Extent(model.features, model.profile).bounds or [(-np.inf, np.inf)] * len(
+        model.features
+    )
+    numbers = [
+        found for found, each in zip(bounds, model.features, strict=True) if each.kind == "number"
+    ]
+    return np.ascontiguousarray(np.array(numbers).reshape(-1, 2).T)
 
 
 def _number(column: Column, row: int) -> float:

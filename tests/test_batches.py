@@ -124,8 +124,8 @@ def _of_json(body: bytes) -> list[list[float]]:
 
 def _of_csv(body: bytes) -> list[list[float]]:
     header, *lines = body.decode().splitlines()
-    assert header == "prediction,probability_no,probability_yes,probability_zz,error"
-    return [[float(cell) for cell in line.split(",")[1:-1]] for line in lines]
+    assert header == "prediction,probability_no,probability_yes,probability_zz,error,warnings"
+    return [[float(cell) for cell in line.split(",")[1:-2]] for line in lines]
 
 
 def _of_ndjson(body: bytes) -> list[list[float]]:

@@ -82,7 +82,7 @@ def test_rows_are_scored_as_the_estimator_scores_them(
     table = TableScorer(model)
     columns = {name: X[:, i] for i, name in enumerate(f"f{i}" for i in range(X.shape[1]))}
 
-    scored = table.try_score(columns)
+    scored, _ = table.try_score(columns)
 
     rounding = rounding_of(model, X)
     told = np.setdiff1d(np.flatnonzero(rounding < 1), scored.unscorable)

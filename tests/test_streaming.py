@@ -212,6 +212,7 @@ def test_top_and_explain_stand_in_lines() -> None:
         "class_2",
         "probability_2",
         "error",
+        "warnings",
     ]
     assert top[0]["class_1"] == top[0]["prediction"]
     assert json.loads(told)["contributions"]["3"] == {"x": 5.0, "y": 0.0}
@@ -259,7 +260,7 @@ async def test_long_body_is_answered_row_by_row(client: Client, settings: Settin
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert response.headers["X-Request-ID"]
     assert len(lines) == 20_001
-    assert lines[1] == "yes,0.0474,0.953,"
+    assert lines[1] == "yes,0.0474,0.953,,"
 
 
 async def test_row_is_answered_before_the_next_is_sent(client: Client, settings: Settings) -> None:

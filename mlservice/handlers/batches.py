@@ -14,9 +14,11 @@ from mlservice.negotiation import negotiated
 from mlservice.predicting.answer import Answer, answer, form_of
 from mlservice.predicting.atonce import MOST_BYTES, predict_at_once
 from mlservice.predicting.documents import in_arrow, in_json, in_msgpack
-from mlservice.predicting.lines import CSV_LINES, NDJSON_LINES, Writer
+from mlservice.predicting.lines import Writer
 from mlservice.predicting.matching import Wanted, warnings_of
 from mlservice.predicting.question import MEDIA_TYPES, read_question
+from mlservice.predicting.unseen import Novelty
+from mlservice.preparation import Columns
 from mlservice.query import read_query
 from mlservice.reply import Reply
 from mlservice.schemas import TableWarning
@@ -40,8 +42,6 @@ ANSWERED = (JSON, CSV, NDJSON, MSGPACK, ARROW)
 _SMALL_BYTES = 1 << 13
 # Their size says nothing of what they decode to.
 _COMPACT = {PARQUET, ARROW, FORM}
-
-Write = Callable[[str, Answer, list[TableWarning]], bytes]
 
 
 async def predict_table(request: web.Request) -> web.StreamResponse:
@@ -136,22 +136,21 @@ def _predict(
     check_size("numbers in an answer", cells, "prediction_cells", limits)
     scored = scorer.table.score(question.columns)
     told = answer(form, scored, question.columns)
-    warnings = warnings_of(question.columns, features, scorer.profile)
     by_class = np.bincount(scored.positions, minlength=len(scorer.labels)).tolist()
+    if writer := LINES.get(answered_as):
+        return _in_lines(writer, told, question.columns), by_class
+    warnings = warnings_of(question.columns, features, scorer.profile)
     return _WRITERS[answered_as](model_id, told, warnings), by_class
 
 
-def _lines(writer: Writer) -> Write:
-    def write(_: str, told: Answer, __: list[TableWarning]) -> bytes:
-        return writer.header(told.form) + b"\n".join([*writer.rows(told), b""])
+def _in_lines(writer: Writer, told: Answer, columns: Columns) -> bytes:
+    scorer = told.form.scorer
+    unseen = Novelty(scorer).by_row(columns, scorer.table.outside(columns))
+    return writer.header(told.form) + b"\n".join([*writer.rows(told, unseen), b""])
 
-    return write
 
-
-_WRITERS: dict[str, Write] = {
+_WRITERS: dict[str, Callable[[str, Answer, list[TableWarning]], bytes]] = {
     JSON: in_json,
-    CSV: _lines(CSV_LINES),
-    NDJSON: _lines(NDJSON_LINES),
     MSGPACK: in_msgpack,
     ARROW: in_arrow,
 }

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from mlservice.cache import CACHE
 from mlservice.errors import ClientProblem, Fault, InvalidRow
+from mlservice.extent import not_seen
 from mlservice.query import read_query
 from mlservice.reply import Head, Reply
 from mlservice.schemas import Feature, Prediction, RowWarning
@@ -89,7 +90,7 @@ def _warnings(row: Sequence[Any], scorer: Scorer) -> list[RowWarning]:
     unseen = [
         RowWarning(
             code="unseen-category",
-            detail=f"{text[:64]!r} was not seen in training, {name!r} contributes nothing.",
+            detail=not_seen(name, text),
             parameter=name,
         )
         for name, text in scorer.encoder.unseen(row)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from mlservice.predicting.answer import Answer, Form
 from mlservice.predicting.documents import by_name
-from mlservice.schemas import label_name
+from mlservice.predicting.unseen import ByRow, Unseen
+from mlservice.schemas import Line, label_name
 
 _encode = msgspec.json.Encoder().encode
 _SPECIAL = frozenset(',"\r\n')
@@ -27,13 +28,13 @@ class Writer:
     header : callable
         Returns what stands above the rows.
     rows : callable
-        Returns a line for each row, without its end.
+        Returns a line for each row, without its end, with what training had not seen of it.
     error : callable
         Returns the line of a row that cannot be predicted.
     """
 
     header: Callable[[Form], bytes]
-    rows: Callable[[Answer], list[bytes]]
+    rows: Callable[[Answer, ByRow], list[bytes]]
     error: Callable[[Form, str], bytes]
 
 
@@ -44,10 +45,10 @@ def _csv_header(form: Form) -> bytes:
         names = [
             f"{what}_{place + 1}" for place in range(form.top) for what in ("class", "probability")
         ]
-    return ",".join(map(_quoted, ["prediction", *names, "error"])).encode() + b"\n"
+    return ",".join(map(_quoted, ["prediction", *names, "error", "warnings"])).encode() + b"\n"
 
 
-def _csv_rows(answer: Answer) -> list[bytes]:
+def _csv_rows(answer: Answer, unseen: ByRow) -> list[bytes]:
     digits = answer.form.options.digits
     probabilities = (
         answer.probabilities if digits is None else rounded(answer.probabilities, digits)
@@ -59,7 +60,16 @@ def _csv_rows(answer: Answer) -> list[bytes]:
     else:
         rows = map(_csv_pairs, answer.top, probabilities.tolist())
     labelled = zip(answer.predictions, rows, strict=True)
-    return [starts[label] + row + b"," for label, row in labelled]
+    lines = [starts[label] + told + b",," for label, told in labelled]
+    for row, found in unseen.items():
+        lines[row] += _csv_warnings(found)
+    return lines
+
+
+def _csv_warnings(unseen: Unseen) -> bytes:
+    details = " ".join(each.detail for each in unseen.told)
+    left = unseen.count - len(unseen.told)
+    return _quoted(details + (f" (and {left} more)" if left else "")).encode()
 
 
 def _csv_pairs(labels: list[Any], numbers: list[float]) -> bytes:
@@ -69,7 +79,7 @@ def _csv_pairs(labels: list[Any], numbers: list[float]) -> bytes:
 
 def _csv_error(form: Form, error: str) -> bytes:
     told = len(form.scorer.labels) if form.top is None else 2 * form.top
-    return b"," * (told + 1) + _quoted(error).encode()
+    return b"," * (told + 1) + _quoted(error).encode() + b","
 
 
 def _quoted(text: str) -> str:
@@ -88,21 +98,25 @@ def rounded(numbers: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
     return found
 
 
-def _ndjson_rows(answer: Answer) -> list[bytes]:
-    told: list[dict[str, Any]] = []
+def _ndjson_rows(answer: Answer, unseen: ByRow) -> list[bytes]:
+    told: list[Line] = []
     names = answer.form.scorer.label_names
     for row, numbers in enumerate(answer.probabilities.tolist()):
         of = names if answer.top is None else map(label_name, answer.top[row])
         probabilities = dict(zip(of, numbers, strict=True))
-        told.append({"prediction": answer.predictions[row], "probabilities": probabilities})
+        told.append(Line(prediction=answer.predictions[row], probabilities=probabilities))
     if answer.contributions is not None:
         for line, added in zip(told, by_name(answer, answer.contributions), strict=True):
-            line["contributions"] = added
+            line.contributions = added
+    for row, found in unseen.items():
+        told[row].warnings = found.told
+        if found.count > len(found.told):
+            told[row].warning_count = found.count
     return list(map(_encode, told))
 
 
 def _ndjson_error(_: Form, error: str) -> bytes:
-    return _encode({"error": error})
+    return _encode(Line(error=error))
 
 
 CSV_LINES = Writer(_csv_header, _csv_rows, _csv_error)

@@ -9,6 +9,7 @@ from mlservice.predicting.answer import Form, answer
 from mlservice.predicting.lines import Writer
 from mlservice.predicting.matching import Wanted, match
 from mlservice.predicting.rows import MOST_ROW_BYTES, RowReader, Rows
+from mlservice.predicting.unseen import Novelty
 from mlservice.preparation import Columns
 from mlservice.scores import Scored
 from mlservice.table import Table
@@ -36,6 +37,7 @@ class Transformer:
         self._writer = writer
         self._form = form
         self._wanted = wanted
+        self._novelty = Novelty(form.scorer)
         self._ignores_extra = form.options.extra == "ignore"
         self._most_rows = max(1, _MOST_CELLS // form.cells_of_row)
         self._rest = b""
@@ -96,10 +98,11 @@ class Transformer:
         try:
             table = rows.table(start, stop)
             columns = match(table, self._wanted, ignores_extra=self._ignores_extra)
-            scored = self._form.scorer.table.try_score(columns)
+            scored, outside = self._form.scorer.table.try_score(columns)
             self._check(scored, columns, table)
             self._by_class += np.bincount(scored.positions, minlength=len(self._by_class))
-            return self._writer.rows(answer(self._form, scored, columns))
+            unseen = self._novelty.by_row(columns, outside)
+            return self._writer.rows(answer(self._form, scored, columns), unseen)
         except (InvalidRow, InvalidTable) as problem:
             if stop - start == 1:
                 return [self._writer.error(self._form, _told(problem))]

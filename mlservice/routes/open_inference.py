@@ -96,7 +96,7 @@ ROUTES: tuple[Route, ...] = (
                 status=200,
                 description="The outputs; as `application/octet-stream` where some are bytes.",
                 body=InferenceResponse,
-                bytes_too=open_inference.OCTETS,
+                others={open_inference.OCTETS: bytes},
                 headers=(HEADER_LENGTH,),
             )
         ],

@@ -11,7 +11,8 @@ from mlservice.predicting.documents import Predictions
 from mlservice.predicting.options import Options, PredictionRequest
 from mlservice.predicting.question import MEDIA_TYPES
 from mlservice.routes.route import Route, route
-from mlservice.sent import JSON
+from mlservice.schemas import Line
+from mlservice.sent import ARROW, CSV, JSON, MSGPACK, NDJSON
 
 
 def _options() -> list[Parameter]:
@@ -63,6 +64,7 @@ ROUTES: tuple[Route, ...] = (
                 status=200,
                 description="The predictions; CSV and NDJSON are streamed, a line for each row.",
                 body=Predictions,
+                others={CSV: str, NDJSON: Line, MSGPACK: dict, ARROW: bytes},
             )
         ],
         problems=[

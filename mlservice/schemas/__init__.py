@@ -21,7 +21,7 @@ from mlservice.schemas.models import (
     label_name,
 )
 from mlservice.schemas.operations import Index, Liveness, ProblemDocument, Readiness
-from mlservice.schemas.predictions import Prediction, RowWarning, TableWarning
+from mlservice.schemas.predictions import Line, LineWarning, Prediction, RowWarning, TableWarning
 from mlservice.schemas.reading import Readable, check_members, read_alias, read_json, read_training
 from mlservice.schemas.trainings import Preprocessing, TrainingRequest
 
@@ -36,6 +36,8 @@ __all__ = [
     "FitWarning",
     "Index",
     "Label",
+    "Line",
+    "LineWarning",
     "Links",
     "Liveness",
     "ModelDocument",
