@@ -13,12 +13,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from mlservice.answering import Handle, answering, new_id, render
 from mlservice.browsers import BROWSERS
 from mlservice.counts import COUNTS
-from mlservice.errors import InternalError, MalformedRequest, Overloaded, Problem
+from mlservice.errors import (
+    AddressTooLong,
+    HeaderTooLarge,
+    InternalError,
+    MalformedRequest,
+    Overloaded,
+    Problem,
+)
 from mlservice.reply import REQUEST_ID
 from mlservice.settings import Settings
 from mlservice.slowness import SlowReaders
@@ -55,7 +63,7 @@ class _Protocol(RequestHandler):
             logger.error("a request failed in the server", exc_info=exc)
             problem: Problem = InternalError("The service has a bug; its log has more.")
         else:
-            problem = MalformedRequest("The request must be valid HTTP/1.1, it is not.")
+            problem = _unread(exc)
         identity = new_id()
         response = render(problem, identity)
         response.headers[REQUEST_ID] = identity
@@ -92,6 +100,20 @@ class _Protocol(RequestHandler):
         """Close a connection that has not sent one whole head."""
         if self._request_count == 0:
             self.force_close()
+
+
+def _unread(error: BaseException | None) -> Problem:
+    """Return why a request's head could not be read."""
+    if not isinstance(error, LineTooLong):
+        return MalformedRequest("The request must be valid HTTP/1.1, it is not.")
+    line, most, *_ = error.args
+    # What was read of the line; the name or value of a header begins otherwise.
+    if line.startswith((b"/", b"http")):
+        return AddressTooLong(
+            f"Path and query may have {most} bytes together, they have more; "
+            "a long row fits in the body of POST /models/{id}/predictions."
+        )
+    return HeaderTooLarge(f"A header may have at most {most} bytes, one has more.")
 
 
 class _Request(web.Request):

@@ -47,7 +47,9 @@ from mlservice.errors.problem import (
     problems,
 )
 from mlservice.errors.requests import (
+    AddressTooLong,
     BodyTooLarge,
+    HeaderTooLarge,
     IdempotencyKeyReused,
     InvalidParameter,
     InvalidRequest,
@@ -91,6 +93,7 @@ from mlservice.errors.trainings import (
 )
 
 __all__ = [
+    "AddressTooLong",
     "AliasMoved",
     "AliasNotFound",
     "BadSetting",
@@ -100,6 +103,7 @@ __all__ = [
     "DataLost",
     "DryRunTooLarge",
     "Fault",
+    "HeaderTooLarge",
     "HostNotAllowed",
     "IdempotencyKeyReused",
     "InternalError",

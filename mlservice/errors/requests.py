@@ -33,12 +33,28 @@ class MalformedQuery(ClientProblem):
 
 
 class MalformedRequest(ClientProblem):
-    """The request is not valid HTTP, or a header or the request line is too long.
+    """The request is not valid HTTP.
 
     The connection is closed after this answer.
     """
 
     slug, title, status = "malformed-request", "The request is not valid HTTP", 400
+
+
+class AddressTooLong(ClientProblem):
+    """The path and query are longer than a request line may be.
+
+    A row that is too long for a query fits in the body of `POST
+    /models/{id}/predictions`, and options beside a JSON table in that of `POST /models`.
+    """
+
+    slug, title, status = "address-too-long", "The path and query are too long", 414
+
+
+class HeaderTooLarge(ClientProblem):
+    """A header of the request is larger than any may be. The detail says how large that is."""
+
+    slug, title, status = "header-too-large", "A header is too large", 431
 
 
 class NotFound(ClientProblem):
