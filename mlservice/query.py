@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from mlservice.errors import Fault, InvalidParameter, MalformedQuery
-from mlservice.schemas import TrainingRequest
+from mlservice.schemas import TrainingRequest, choices, unknown_member
 from mlservice.search import SEARCHED
 
 _is_encoded = re.compile(r"([^%]|%[0-9A-Fa-f]{2})*").fullmatch
@@ -19,7 +19,6 @@ _LISTS = {f"search.{name}" for name in SEARCHED}
 _NONE: Mapping[str, Any] = MappingProxyType({})
 # Each is found by reading all that is left once more, which takes 1 ms with 8 KiB of names.
 _MOST_FAULTS = 20
-_unknown_field = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 
 
 def read_query(query: str) -> list[tuple[str, str]]:
@@ -150,10 +149,12 @@ def _fault(error: msgspec.ValidationError, given: Mapping[str, str | list[str]])
     said, _, path = str(error).partition(" - at ")
     # msgspec writes `$.params.C`; after `[...]`, any member of a mapping, it is lost.
     place = path.strip("`").removeprefix("$").removeprefix(".").partition("[")[0]
-    if unknown := _unknown_field(said):
-        place = f"{place}.{unknown[1]}" if place else unknown[1]
+    if (unknown := unknown_member(error)) is not None:
+        place = f"{place}.{unknown}" if place else unknown
         return Fault(parameter=place, detail=f"{place} is not an option of a training.")
     wrong = f"it is {json.dumps(given[place][:64])}" if place in given else "it is not"
+    if told := choices(TrainingRequest, error):
+        return Fault(parameter=place, detail=f"{place} is wrong: {told}.")
     must = said.partition(", got")[0].replace("Expected", "must be", 1)
     return Fault(parameter=place, detail=f"{place} {must}, {wrong}.")
 

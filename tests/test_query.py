@@ -86,6 +86,14 @@ def test_all_that_is_wrong_is_told_at_once(query: str, parameters: list[str]) ->
     assert refused(query) == parameters
 
 
+def test_value_that_is_one_of_few_is_refused_with_the_few() -> None:
+    """A misspelt solver is answered with the solvers."""
+    with pytest.raises(
+        InvalidParameter, match=r"params\.solver is wrong: 'adam' is none of lbfgs,"
+    ):
+        read_options([("params.solver", "adam")], target="y")
+
+
 def test_options_beside_the_table_count_and_may_not_stand_twice() -> None:
     """A member of the body is an option like those of the query."""
     members = {"target": "y", "params": {"C": 2.0}}

@@ -95,12 +95,12 @@ async def test_a_body_that_is_not_json_is_malformed(client: Client, body: bytes)
 @pytest.mark.parametrize(
     ("members", "pointer"),
     [
-        ({"targt": "y"}, ""),
+        ({"targt": "y"}, "/targt"),
         ({"target": 1}, "/target"),
         ({"name": "x" * 201}, "/name"),
         ({"params": {"C": "1"}}, "/params/C"),
         ({"params": {"C": 0}}, "/params/C"),
-        ({"params": {"CC": 1}}, "/params"),
+        ({"params": {"CC": 1}}, "/params/CC"),
         ({"params": {"solver": "adam"}}, "/params/solver"),
         ({"params": {"max_iter": 1_000_001}}, "/params/max_iter"),
         ({"data": 1}, "/data"),

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from mlservice.errors import Fault, InvalidParameter
+from mlservice.schemas import choices
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
@@ -95,6 +96,8 @@ def _fault(name: str, value: Any, pointer: str | None, *, strict: bool) -> Fault
     except msgspec.ValidationError as error:
         must = str(error).partition(" - at ")[0].replace("Expected", "must be", 1)
         must = must.partition(", got")[0]
-        detail = f"{name} {must}, it is {str(value)[:64]!r}."
+        told = choices(Options, error)
+        wrong = f"is wrong: {told}" if told else f"{must}, it is {str(value)[:64]!r}"
+        detail = f"{name} {wrong}."
         return Fault(pointer=pointer, parameter=parameter, detail=detail)
     return None

@@ -5,6 +5,7 @@ document, and the description of each member.
 """
 
 from mlservice.schemas.aliases import AliasDocument, AliasList, AliasRequest, AliasTarget
+from mlservice.schemas.choices import choices, unknown_member
 from mlservice.schemas.models import (
     Description,
     DryRun,
@@ -55,8 +56,10 @@ __all__ = [
     "TableWarning",
     "TrainingRequest",
     "check_members",
+    "choices",
     "label_name",
     "read_alias",
     "read_json",
     "read_training",
+    "unknown_member",
 ]

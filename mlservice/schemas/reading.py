@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mlservice.errors import Fault, InvalidRequest, MalformedJson
+from mlservice.errors import Fault, InvalidRequest, MalformedJson, escape
 from mlservice.schemas.aliases import AliasRequest
+from mlservice.schemas.choices import choices, unknown_member
 from mlservice.schemas.trainings import TrainingRequest
 
 T = TypeVar("T")
@@ -39,9 +40,9 @@ def read_json(decoder: "msgspec.json.Decoder[T]", body: Readable) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _wrong_member(error) from error
+        raise _wrong_member(decoder.type, error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedJson(f"The body must be JSON, it is not: {error}.") from error
+        raise MalformedJson(_not_json(body, error)) from error
     except RecursionError as error:
         raise MalformedJson("The body must not be nested this deeply.") from error
 
@@ -60,12 +61,21 @@ def check_members(members: dict[str, Any]) -> None:
     try:
         msgspec.convert({"target": "", **members, "data": {}}, TrainingRequest)
     except msgspec.ValidationError as error:
-        raise _wrong_member(error) from error
+        raise _wrong_member(TrainingRequest, error) from error
 
 
-def _wrong_member(error: msgspec.ValidationError) -> InvalidRequest:
+def _not_json(body: Readable, error: Exception) -> str:
+    if not memoryview(body):
+        return "The body must be JSON, it is empty."
+    return f"The body must be JSON, it is not: {error}."
+
+
+def _wrong_member(kind: Any, error: msgspec.ValidationError) -> InvalidRequest:
     said, _, path = str(error).partition(" - at ")
     pointer = _pointer(path)
+    if (name := unknown_member(error)) is not None:
+        pointer = f"{pointer}/{escape(name)}"
+    said = choices(kind, error) or said
     where = pointer or "the top of the body"
     return InvalidRequest(
         f"What was sent is wrong at {where}: {said}.",
