@@ -5,7 +5,8 @@ All else, names and sums over processes, is made when somebody asks.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from time import perf_counter, time
 
 from aiohttp import web
 
@@ -47,34 +48,48 @@ class ModelCounts:
         Requests that were refused for what they asked.
     durations : Durations
         How long the answers took to make, without HTTP.
-    last_ms : int
-        When the last one was made in another server's protocol, in Unix time; 0: never.
+    last_s : float
+        When the last prediction was made, by `perf_counter`; 0: never.
+    told : (float, int)
+        The last one that was asked for, and in Unix time: the same whenever it is asked.
     watch : Watch or None
         Where the values of features are counted, if they are.
     """
 
-    __slots__ = ("by_class", "durations", "errors", "labels", "last_ms", "watch")
+    __slots__ = ("by_class", "durations", "errors", "labels", "last_s", "told", "watch")
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
         self.by_class = [0] * len(labels)
-        self.errors = self.last_ms = 0
+        self.errors = 0
+        self.last_s = 0.0
+        self.told = (self.last_s, 0)
         self.durations = Durations()
         self.watch: Watch | None = None
 
-    def add_row(self, best: int, seconds: float) -> None:
-        """Count a request for one row, by the position of its class."""
+    def add_row(self, best: int, begun_s: float) -> None:
+        """Count a request for one row, by the position of its class; it ends now."""
         self.by_class[best] += 1
-        self.durations.add(seconds)
+        # The clock is looked at once for both.
+        self.last_s = now = perf_counter()
+        self.durations.add(now - begun_s)
 
-    def add_rows(self, by_class: Iterable[int], seconds: float) -> None:
-        """Count a request for many rows, by how many are of each class."""
+    def add_rows(self, by_class: Sequence[int], begun_s: float) -> None:
+        """Count a request for many rows, by how many are of each class; it ends now."""
         self.add_some(by_class)
-        self.durations.add(seconds)
+        self.durations.add(perf_counter() - begun_s)
 
-    def add_some(self, by_class: Iterable[int]) -> None:
+    def add_some(self, by_class: Sequence[int]) -> None:
         """Count some rows of a request, which is counted when it ends."""
         self.by_class = [sum(pair) for pair in zip(self.by_class, by_class, strict=True)]
+        if any(by_class):
+            self.last_s = perf_counter()
+
+    def last_ms(self) -> int:
+        """Return when the last prediction was made, in Unix time; 0: never."""
+        if self.told[0] != self.last_s:
+            self.told = self.last_s, round((time() - perf_counter() + self.last_s) * 1e3)
+        return self.told[1]
 
     def figures(self) -> ModelFigures:
         """Return what was counted."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -108,7 +109,7 @@ def test_series_are_bounded_and_lose_no_row() -> None:
     """The models that predicted most have series of their own, the others one together."""
     counts = Counts()
     for number, rows in enumerate((5, 1, 3)):
-        counts.of("t", str(number), ["no", "yes"]).add_rows([rows, 0], 0.001)
+        counts.of("t", str(number), ["no", "yes"]).add_rows([rows, 0], perf_counter())
 
     text = exposition(counts.figures({}, {}), None, "t", most_models=2).decode()
 
@@ -123,7 +124,9 @@ def test_models_of_another_tenant_are_not_told_apart() -> None:
     """Of what belongs to others neither an id nor a class is told, only the sum."""
     counts = Counts()
     for tenant in ("own", "other", "own-too"):
-        counts.of(tenant, f"model-of-{tenant}", ["no", f"class-of-{tenant}"]).add_row(1, 0.001)
+        counts.of(tenant, f"model-of-{tenant}", ["no", f"class-of-{tenant}"]).add_row(
+            1, perf_counter()
+        )
 
     text = exposition(counts.figures({}, {}), None, "own").decode()
 
@@ -138,7 +141,7 @@ def test_models_of_another_tenant_are_not_told_apart() -> None:
 def test_a_label_may_have_any_characters() -> None:
     """Quotes, line ends and backslashes of a class are escaped."""
     counts = Counts()
-    counts.of("t", "m", ['a"b\n\\', "ü"]).add_row(0, 0.001)
+    counts.of("t", "m", ['a"b\n\\', "ü"]).add_row(0, perf_counter())
     queue = QueueState(queued=0, training=0, oldest_s=0.0, workers=0)
 
     found = samples(exposition(counts.figures({}, {}), queue, "t").decode())
@@ -171,7 +174,7 @@ def watched(counts: Counts, name: str, features: int, rows: int = 1) -> None:
     known.watch = Watch([Feature(name=f"f{place}") for place in range(features)], profile)
     for _ in range(rows):
         known.watch.see([1.0] * features)
-        known.add_row(0, 0.001)
+        known.add_row(0, perf_counter())
 
 
 def test_drift_is_told_of_each_feature_of_the_models_that_predict_most() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+import time
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -658,6 +659,12 @@ async def test_models_are_loaded_and_dropped(client: Client, settings: Settings)
     assert (await client.post("/v2/repository/models/nobody/load")).status == 404
 
 
+@pytest.fixture
+def service(client: Client, settings: Settings) -> tuple[Client, Settings]:
+    """Return the service, and where its store is."""
+    return client, settings
+
+
 async def test_statistics_count_inferences_and_rows(client: Client, settings: Settings) -> None:
     """A request with three rows is one execution, a refused one is a failure."""
     model_id = await store_model(settings, three_classes())
@@ -674,6 +681,41 @@ async def test_statistics_count_inferences_and_rows(client: Client, settings: Se
     assert told["inference_stats"]["fail"]["count"] == 1
     assert told["last_inference"] > 0
     assert every == [told]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "media_type", "rows"),
+    [
+        ("/models/{}?a=1&b=2", None, "", 1),
+        ("/models/{}/predictions", '{"a": [1, 2], "b": [2, 3]}', "application/json", 2),
+        ("/models/{}/predictions?top=1", '[{"a": 1, "b": 2}]', "application/json", 1),
+        ("/models/{}/predictions", "a,b\n1,2\n1,?\n", "text/csv", 1),
+        ("/v1/models/{}:predict", '{"instances": [[1, 2]]}', "application/json", 1),
+        ("/models/{}/invocations", '{"inputs": [[1, 2]]}', "application/json", 1),
+        ("/models/{}/predictions", "a,b\n1,?\n", "text/csv", 0),
+        ("/models/{}?a=1", None, "", 0),
+    ],
+)
+async def test_last_inference_is_the_last_prediction_in_any_protocol(
+    service: tuple[Client, Settings], path: str, body: str | None, media_type: str, rows: int
+) -> None:
+    """In milliseconds of Unix time, 0 where no row was predicted, whenever it is asked."""
+    client, settings = service
+    model_id = await store_model(settings, make_model())
+    begun_ms = time.time_ns() // 1_000_000
+
+    method, headers = "POST" if body else "GET", {"Content-Type": media_type} if body else {}
+    await client.request(method, path.format(model_id), data=body, headers=headers)
+
+    [told] = (await get(client, f"/v2/models/{model_id}/stats"))["model_stats"]
+    [again] = (await get(client, f"/v2/models/{model_id}/stats"))["model_stats"]
+    ended_ms = time.time_ns() // 1_000_000
+    assert told["inference_count"] == rows
+    assert again == told
+    if rows:
+        assert begun_ms - 1 <= told["last_inference"] <= ended_ms + 1
+    else:
+        assert told["last_inference"] == 0
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def _predict(model_id: str, query: str, scorer: Scorer, head: Head) -> web.Respo
         answer = scorer.form.fill(model_id, best, probabilities)
     if scorer.counts.watch:
         scorer.counts.watch.see(row)
-    scorer.counts.add_row(best, perf_counter() - begun)
+    scorer.counts.add_row(best, begun)
     return Reply(answer, head=head)
 
 

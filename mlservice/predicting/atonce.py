@@ -69,7 +69,7 @@ def predict_at_once(
     if len(scored) < len(rows):
         return None
     positions, probabilities = zip(*scored, strict=True)
-    _count(scorer, rows, positions, perf_counter() - begun)
+    _count(scorer, rows, positions, begun)
     return scorer.rows_form.fill(model_id, positions, probabilities)
 
 
@@ -102,11 +102,11 @@ def _rows_of_split(table: _Split, features: tuple[str, ...]) -> Sequence[Row]:
     return [[row[place] for place in order] for row in table.data]
 
 
-def _count(scorer: Scorer, rows: Sequence[Row], positions: tuple[int, ...], seconds: float) -> None:
+def _count(scorer: Scorer, rows: Sequence[Row], positions: tuple[int, ...], begun_s: float) -> None:
     counts = scorer.counts
-    for position in positions:
+    for position in positions[1:]:
         counts.by_class[position] += 1
-    counts.durations.add(seconds)
+    counts.add_row(positions[0], begun_s)
     if counts.watch:
         for row in rows:
             counts.watch.see(row)

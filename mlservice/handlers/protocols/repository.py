@@ -138,7 +138,7 @@ def _told(name: str, version: str, counts: ModelCounts) -> ModelStatistics:
     return ModelStatistics(
         name=name,
         version=version,
-        last_inference=counts.last_ms,
+        last_inference=counts.last_ms(),
         inference_count=sum(counts.by_class),
         execution_count=durations.count,
         inference_stats=InferenceTimes(

@@ -44,11 +44,9 @@ async def worked(
     except ClientProblem:
         scorer.counts.errors += 1
         raise
-    taken_s = time.perf_counter() - begun
-    scorer.counts.last_ms = time.time_ns() // 1_000_000
     if len(rows) == 1:
-        scorer.counts.add_row(int(rows[0]), taken_s)
+        scorer.counts.add_row(int(rows[0]), begun)
     else:
         by_class = np.bincount(rows, minlength=len(scorer.labels)).tolist()
-        scorer.counts.add_rows(by_class, taken_s)
+        scorer.counts.add_rows(by_class, begun)
     return told
