@@ -82,6 +82,62 @@ async def test_if_match_moves_an_alias_only_from_where_it_was_seen(
     assert (await get(client, "/aliases/a"))["model"] == models[1]
 
 
+async def test_an_etag_of_a_deleted_alias_moves_none_that_has_its_name(
+    client: Client, settings: Settings
+) -> None:
+    """Who saw an alias that is gone has not seen the one that was made since."""
+    models = [await store_model(settings, make_model()) for _ in range(3)]
+    _, _, seen = await _put(client, "a", models[0])
+    await client.delete("/aliases/a")
+    await _put(client, "a", models[1])
+
+    status, _, _ = await _put(client, "a", models[2], If_Match=seen)
+
+    assert status == 412
+    assert (await get(client, "/aliases/a"))["model"] == models[1]
+
+
+async def test_if_match_takes_several_tags_and_any(client: Client, settings: Settings) -> None:
+    """One of those listed suffices, a weak one does not; `*` is any alias that is there."""
+    models = [await store_model(settings, make_model()) for _ in range(3)]
+    absent, _, _ = await _put(client, "a", models[0], If_Match="*")
+    _, _, seen = await _put(client, "a", models[0])
+
+    weak, _, _ = await _put(client, "a", models[1], If_Match=f"W/{seen}")
+    listed, _, _ = await _put(client, "a", models[1], If_Match=f'"1-1", {seen}')
+    there, _, _ = await _put(client, "a", models[2], If_Match="*")
+
+    assert (absent, weak, listed, there) == (412, 412, 200, 200)
+
+
+async def test_a_move_that_is_asked_for_twice_is_one_move(
+    client: Client, settings: Settings
+) -> None:
+    """A client that repeats a move whose answer was lost can still roll it back."""
+    first, second = [await store_model(settings, make_model()) for _ in range(2)]
+    await _put(client, "a", first)
+    _, once, tag = await _put(client, "a", second)
+
+    status, twice, same_tag = await _put(client, "a", second)
+
+    assert (status, twice, same_tag) == (200, once, tag)
+    assert twice["previous"] == first
+
+
+async def test_who_has_an_alias_already_is_told_so(client: Client, settings: Settings) -> None:
+    """`304` with its ETag until it is moved."""
+    first, second = [await store_model(settings, make_model()) for _ in range(2)]
+    _, _, seen = await _put(client, "a", first)
+
+    same = await client.get("/aliases/a", headers={"If-None-Match": seen})
+    await _put(client, "a", second)
+    moved = await client.get("/aliases/a", headers={"If-None-Match": seen})
+
+    assert (same.status, same.headers["ETag"], await same.read()) == (304, seen, b"")
+    assert moved.status == 200
+    assert moved.headers["ETag"] != seen
+
+
 @pytest.mark.parametrize("tag", ["x", '"x"', "W/1", '"1", "2"'])
 async def test_an_etag_that_is_none_of_ours_matches_nothing(
     client: Client, settings: Settings, tag: str

@@ -8,9 +8,11 @@ from aiohttp import web
 from mlservice.errors import AliasMoved
 from mlservice.schemas import AliasDocument, AliasList, AliasTarget, Description, read_alias
 from mlservice.store import Alias
+from mlservice.validators import has_already
 from mlservice.wire import JSON, caller, check_media_type, read_small, respond
 
-_is_tag = re.compile(r'"(\d{1,18})"').fullmatch
+# Strong ones: a weak tag matches nothing here (RFC 9110, section 13.1.1).
+_tags = re.compile(r'(?<!W/)"(\d{1,18}-\d{1,18})"').findall
 
 
 async def move(request: web.Request) -> web.Response:
@@ -19,22 +21,21 @@ async def move(request: web.Request) -> web.Response:
     name = request.match_info["alias"]
     wanted = read_alias(await read_small(request))
     alias = await caller(request).aliases.move(
-        name, await caller(request).aliases.resolve(wanted.model), revision=_revision(request)
+        name, await caller(request).aliases.resolve(wanted.model), tags=_tags_asked(request)
     )
     return _answer(alias, warnings=await _differences(request, alias))
 
 
-def _revision(request: web.Request) -> str:
-    """Return the revision that `If-Match` or `If-None-Match: *` asks for, or nothing."""
+def _tags_asked(request: web.Request) -> str:
+    """Return the tags that `If-Match` names, "*", or "0" for `If-None-Match: *`."""
     if request.headers.get("If-None-Match", "").strip() == "*":
         return "0"
-    sent = request.headers.get("If-Match", "").strip()
-    if not sent:
-        return ""
-    tag = _is_tag(sent)
-    if not tag:
+    sent = ",".join(request.headers.getall("If-Match", ())).strip()
+    if not sent or sent == "*":
+        return sent
+    if not (tags := _tags(sent)):
         raise AliasMoved(f"If-Match must be an ETag of the alias, it is {sent[:64]!r}.")
-    return tag[1]
+    return ",".join(tags)
 
 
 async def _differences(request: web.Request, alias: Alias) -> list[str]:
@@ -60,7 +61,11 @@ async def _features(request: web.Request, model_id: str) -> set[str]:
 
 async def describe(request: web.Request) -> web.Response:
     """Tell where an alias points, and where it did before."""
-    return _answer(await caller(request).aliases.get(request.match_info["alias"]))
+    alias = await caller(request).aliases.get(request.match_info["alias"])
+    answer = _answer(alias)
+    if has_already(request, answer.headers["ETag"]):
+        return web.Response(status=304, headers={"ETag": answer.headers["ETag"]})
+    return answer
 
 
 async def list_all(request: web.Request) -> web.Response:
@@ -77,7 +82,7 @@ async def delete(request: web.Request) -> web.Response:
 
 def _answer(alias: Alias, *, warnings: list[str] | None = None) -> web.Response:
     document = _document(alias, warnings=warnings)
-    return respond(document, headers={"ETag": f'"{alias.revision}"'})
+    return respond(document, headers={"ETag": f'"{alias.tag}"'})
 
 
 def _document(alias: Alias, *, warnings: list[str] | None = None) -> AliasDocument:

@@ -15,7 +15,13 @@ _ALIAS = Parameter(
 _IF_MATCH = Parameter(
     name="If-Match",
     place="header",
-    description="The alias's `ETag`: it is moved only if nobody has moved it since.",
+    description="An `ETag` of the alias: it is moved only if nobody has moved it since.",
+    schema={"type": "string"},
+)
+_IF_NONE_MATCH = Parameter(
+    name="If-None-Match",
+    place="header",
+    description="`*`: it is made only if there is none.",
     schema={"type": "string"},
 )
 
@@ -40,7 +46,10 @@ ROUTES: tuple[Route, ...] = (
         answers=[
             Answer(
                 status=200, description="Where it points.", body=AliasDocument, headers=("ETag",)
-            )
+            ),
+            Answer(
+                status=304, description="Where `If-None-Match` says that it is.", headers=("ETag",)
+            ),
         ],
         problems=[errors.AliasNotFound, errors.StoreUnavailable],
     ),
@@ -50,7 +59,7 @@ ROUTES: tuple[Route, ...] = (
         aliases.move,
         scope="train",
         tag="aliases",
-        parameters=[_ALIAS, _IF_MATCH],
+        parameters=[_ALIAS, _IF_MATCH, _IF_NONE_MATCH],
         body=AliasRequest,
         answers=[Answer(status=200, description="Moved.", body=AliasDocument, headers=("ETag",))],
         problems=[

@@ -28,13 +28,16 @@ class Alias:
     Attributes
     ----------
     revision : int
-        Grows with each move; the alias's `ETag`.
+        How often it was moved.
+    tag : str
+        No other state of an alias of this name had it; its `ETag`.
     targets : list of (model_id, moved_at)
         Newest first; the first is where it points.
     """
 
     name: str
     revision: int
+    tag: str
     targets: list[tuple[str, str]]
 
     @property
@@ -103,13 +106,14 @@ class Aliases:
         self._kept[name] = model_id, begun
         return model_id
 
-    async def move(self, name: str, model_id: str, *, revision: str = "") -> Alias:
+    async def move(self, name: str, model_id: str, *, tags: str = "") -> Alias:
         """Point an alias at a ready model in one step.
 
         Parameters
         ----------
-        revision : str
-            The revision that the alias must have, "0" for none yet; empty: any.
+        tags : str
+            Those of which it must have one, with commas between them; "0": it must not
+            be there, "*": it must; empty: anything.
 
         Raises
         ------
@@ -118,15 +122,13 @@ class Aliases:
         ModelNotFound, ModelNotReady
             If there is no such model, or it cannot predict.
         AliasMoved
-            If the alias has another revision.
+            If the alias has another tag.
         """
         check_name(name)
-        answer, _ = await self._link.script(
-            "alias", self._tenant, name, model_id, revision, MOST_HISTORY
-        )
+        answer = await self._link.script("alias", self._tenant, name, model_id, tags, MOST_HISTORY)
         self._kept.pop(name, None)
         if answer == b"moved":
-            raise AliasMoved(f"The alias must have revision {revision}, it has been moved since.")
+            raise AliasMoved("The alias must be as If-Match or If-None-Match says, it is not.")
         if answer == b"absent":
             raise not_found(model_id)
         if answer != b"ok":
@@ -157,7 +159,7 @@ class Aliases:
         histories = [("LRANGE", keys.history(self._tenant, name), 0, -1) for name in names]
         stored = await self._link.read([*revisions, *histories])
         return [
-            Alias(name=name, revision=int(revision), targets=[_target(each) for each in history])
+            _alias(name, revision, history)
             for name, revision, history in zip(
                 names, stored[: len(names)], stored[len(names) :], strict=True
             )
@@ -175,6 +177,14 @@ class Aliases:
         self._kept.pop(name, None)
         if not await self._link.script("unalias", self._tenant, name):
             raise AliasNotFound(f"There must be an alias {name[:64]!r}, there is none.")
+
+
+def _alias(name: str, revision: bytes, history: list[bytes]) -> Alias:
+    targets = [_target(each) for each in history]
+    moved_ms = history[0].decode().split()[1]
+    return Alias(
+        name=name, revision=int(revision), tag=f"{int(revision)}-{moved_ms}", targets=targets
+    )
 
 
 def _target(stored: bytes) -> tuple[str, str]:
