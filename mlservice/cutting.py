@@ -23,12 +23,19 @@ Readable = bytes | bytearray | memoryview | msgspec.Raw
 PIECE_BYTES = 1 << 18
 # What is raised of a text that is no JSON.
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_begins = re.compile(rb"[ \t\n\r]*\[").match
-_between_records = re.compile(rb"\}[ \t\n\r]*(,)[ \t\n\r]*\{").search
+_begin = re.compile(rb"[ \t\n\r]*\[[ \t\n\r]*([\[{]?)").match
+# By what a list begins with, the comma between two elements, as it looks: of texts and
+# what else is no number none is found. There is something on either side, so that no
+# piece is empty, which would be a list, and none of the whole.
+_BETWEEN = {
+    b"{": re.compile(rb"\}[ \t\n\r]*(,)[ \t\n\r]*\{").search,
+    b"[": re.compile(rb"\][ \t\n\r]*(,)[ \t\n\r]*\[").search,
+    b"": re.compile(rb"[0-9][ \t\n\r]*(,)[ \t\n\r]*[-0-9]").search,
+}
 
 
 def by_pieces(text: Readable, read: Callable[[Readable], T]) -> list[T] | None:
-    """Return what is made of each piece of a long list of objects.
+    """Return what is made of each piece of a long list.
 
     Parameters
     ----------
@@ -62,11 +69,12 @@ def by_pieces(text: Readable, read: Callable[[Readable], T]) -> list[T] | None:
 def _commas(text: Readable) -> list[int]:
     """Return where to cut: at most one comma in each stretch of the length of a piece."""
     last = len(memoryview(text)) - PIECE_BYTES // 2
-    if last <= PIECE_BYTES or not _begins(text):
+    begin = _begin(text) if last > PIECE_BYTES else None
+    if not begin:
         return []
+    between = _BETWEEN[begin[1]]
     stretches = (
-        _between_records(text, begin, begin + PIECE_BYTES)
-        for begin in range(PIECE_BYTES, last, PIECE_BYTES)
+        between(text, at, at + PIECE_BYTES) for at in range(PIECE_BYTES, last, PIECE_BYTES)
     )
     return [found.start(1) for found in stretches if found]
 

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
+from mlservice.arrays import is_nested, numbers_of
 from mlservice.errors import Fault, InvalidRequest, InvalidRow, InvalidTable
 from mlservice.limits import check_size
 from mlservice.predicting.matching import Wanted, match, warnings_of
@@ -23,7 +24,6 @@ from mlservice.schemas import Label, TableWarning, read_json
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
 from mlservice.table import Table, from_json
-from mlservice.tensors.plain import matrix_of
 
 _anything = msgspec.json.Decoder(Any)
 _matrix = msgspec.json.Decoder(list[list[float]])
@@ -79,7 +79,7 @@ def from_rows(
     InvalidRequest, InvalidTable, InvalidRow
         If it is no such list, or the rows are none that the model takes.
     """
-    if (matrix := matrix_of(sent)) is not None:
+    if is_nested(sent) and (matrix := numbers_of(sent)) is not None:
         return _match(_from_matrix(matrix, wanted, member), wanted, member)
     rows = read_json(_anything, sent)
     if not isinstance(rows, list):

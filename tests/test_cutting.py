@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlservice import cutting
+from mlservice import arrays, cutting, simd
+from mlservice.arrays import numbers_of
 from mlservice.cutting import by_pieces
 from mlservice.errors import ClientProblem
 from mlservice.predicting.matching import Wanted
@@ -18,7 +19,7 @@ from mlservice.preparation import Texts
 from mlservice.schemas import Feature
 from mlservice.sent import JSON, Sent
 from mlservice.settings import Settings
-from mlservice.table import records
+from mlservice.table import outline, quick, records
 
 FEATURES = (Feature(name="a"), Feature(name="é}", missing=True), Feature(name="t", kind="text"))
 WANTED = Wanted(features=FEATURES, target="y")
@@ -45,20 +46,48 @@ def members(draw: st.DrawFn) -> list[tuple[str, Any]]:
     return draw(st.permutations(found))
 
 
+def written(cell: Any, blank: str, *, is_ascii: bool) -> str:
+    """Return JSON with white space wherever it may stand; an object is a list of pairs."""
+    if isinstance(cell, tuple):
+        pairs = [
+            f"{json.dumps(name, ensure_ascii=is_ascii)}{blank}:{blank}"
+            f"{written(each, blank, is_ascii=is_ascii)}"
+            for name, each in cell
+        ]
+        return "{" + blank + f"{blank},{blank}".join(pairs) + blank + "}"
+    if isinstance(cell, list):
+        cells = [written(each, blank, is_ascii=is_ascii) for each in cell]
+        return "[" + blank + f"{blank},{blank}".join(cells) + blank + "]"
+    return json.dumps(cell, ensure_ascii=is_ascii)
+
+
 @st.composite
-def bodies(draw: st.DrawFn) -> bytes:
-    """Draw a list of records, some of them cut off or with a byte that is another one."""
+def tables(draw: st.DrawFn) -> Any:
+    """Draw a table in one of its forms, bare or with options beside it."""
+    rows = draw(st.lists(members(), max_size=8))
+    names = [name for name, _ in rows[0]] if rows else ["a"]
+    cells = [[cell for _, cell in row] for row in rows if len(row) == len(names)]
+    match draw(st.sampled_from(["records", "split", "columns"])):
+        case "records":
+            table: Any = [tuple(row) for row in rows]
+        case "split":
+            pairs = [("columns", names), ("data", cells), ("index", list(range(len(rows))))]
+            table = tuple(draw(st.permutations(pairs[: draw(st.integers(2, 3))])))
+        case _:
+            columns = [[row[place] for row in cells] for place in range(len(names))]
+            table = tuple(zip(names, columns, strict=True))
+    if draw(st.booleans()):
+        return table
+    options: list[tuple[str, Any]] = [("top", 1), ("extra", "ignore"), ("data", [[1]])]
+    beside = draw(st.lists(st.sampled_from(options), max_size=1))
+    return tuple(draw(st.permutations([("data", table), *beside])))
+
+
+@st.composite
+def bodies(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> bytes:
+    """Draw a body, some of them cut off or with a byte that is another one."""
     blank, is_ascii = draw(BLANKS), draw(st.booleans())
-    written = [
-        "{"
-        + f",{blank}".join(
-            f"{json.dumps(name)}:{blank}{json.dumps(cell, ensure_ascii=is_ascii)}"
-            for name, cell in each
-        )
-        + "}"
-        for each in draw(st.lists(members(), max_size=8))
-    ]
-    text = f"{blank}[{blank}{f'{blank},{draw(BLANKS)}'.join(written)}{blank}]{blank}".encode()
+    text = f"{blank}{written(draw(documents), blank, is_ascii=is_ascii)}{blank}".encode()
     match draw(st.integers(0, 5)):
         case 0:
             return text[: draw(st.integers(0, len(text)))]
@@ -76,7 +105,8 @@ def told(body: bytes) -> Any:
         question = read_question(sent, WANTED, Settings())
     except ClientProblem as problem:
         return type(problem), str(problem), problem.errors, problem.members
-    return question.rows, {name: plain(cells) for name, cells in question.columns.items()}
+    columns = {name: plain(cells) for name, cells in question.columns.items()}
+    return question.rows, columns, question.options
 
 
 def plain(column: Any) -> Any:
@@ -86,22 +116,51 @@ def plain(column: Any) -> Any:
     return np.asarray(column, np.float64).tobytes()
 
 
-@pytest.fixture
-def _reads_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read short records as long ones are."""
+@pytest.fixture(params=[True, False])
+def _reads_short_ones(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read short tables as long ones are, with simdjson and without."""
     monkeypatch.setattr(records, "_FROM_BYTES", 0)
+    for each in (quick, arrays):
+        monkeypatch.setattr(each, "_SIMD_FROM_BYTES", 0)
+        monkeypatch.setattr(each, "_HAS_SIMD", request.param and simd.HAS_SIMD)
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, piece_bytes: int) -> None:
+    """Have everything be cut into pieces of such a length."""
+    monkeypatch.setattr(cutting, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(outline, "FROM_BYTES", 0)
 
 
 @pytest.mark.usefixtures("_reads_short_ones")
-@given(bodies(), st.integers(2, 60))
+@given(bodies(tables()), st.integers(2, 60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 def test_a_body_that_is_cut_means_what_it_means_uncut(body: bytes, piece_bytes: int) -> None:
-    """Rows, cells and problems are the same, wherever the cuts would be."""
+    """Rows, cells, options and problems are the same, wherever the cuts would be."""
     whole = told(body)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(cutting, "PIECE_BYTES", piece_bytes)
+        cut(monkeypatch, piece_bytes)
         assert told(body) == whole
+
+
+NUMBERS_ONLY = st.one_of(
+    st.lists(NUMBERS, max_size=20), st.lists(st.lists(NUMBERS, min_size=2, max_size=2), max_size=9)
+)
+
+
+@pytest.mark.usefixtures("_reads_short_ones")
+@given(bodies(st.one_of(NUMBERS_ONLY, NUMBERS_ONLY, st.lists(ANYTHING))), st.integers(2, 30))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_numbers_that_are_cut_are_what_they_are_uncut(text: bytes, piece_bytes: int) -> None:
+    """Flat or in rows; what is no such list is none when it is cut."""
+    whole = numbers_of(text)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        cut(monkeypatch, piece_bytes)
+        found = numbers_of(text)
+    assert (found is None) == (whole is None)
+    if found is not None and whole is not None:
+        assert (found.shape, found.tobytes()) == (whole.shape, whole.tobytes())
 
 
 @pytest.mark.parametrize(
@@ -114,6 +173,8 @@ def test_a_body_that_is_cut_means_what_it_means_uncut(body: bytes, piece_bytes: 
         '[{"a": 1},, {"a": 2}]',
         '[{"a": 1}, {"a": 2}], {"a": 3}]',
         '[{"a": "\\"},{"}, {"a": "\\\\"}]',
+        "[1,,2]",
+        "[1, ]",
     ],
 )
 def test_a_piece_that_is_no_list_leaves_all_to_be_read_at_once(
@@ -146,7 +207,7 @@ def test_a_long_body_is_decoded_piece_by_piece(text: str, is_cut: bool) -> None:
     assert max(lengths) < 1.5 * cutting.PIECE_BYTES + 100
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"5", b'{"a": [1]}', b"[1, 2]"])
+@pytest.mark.parametrize("body", [b"", b"[]", b"5", b'{"a": [1]}', b"[1]"])
 def test_what_is_short_or_another_thing_is_not_cut(body: bytes) -> None:
     """It is read at once."""
     assert by_pieces(body, _list) is None

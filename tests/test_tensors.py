@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from hypothesis.extra import numpy as drawn
 from msgspec import UNSET
 
+from mlservice import arrays
 from mlservice.errors import MalformedBody, MalformedJson, Problem
 from mlservice.tensors import (
     RowForm,
     Tensor,
-    plain,
     read_request,
     read_tensors,
     read_wanted,
@@ -60,7 +60,7 @@ def test_bytes_of_a_tensor_come_back_as_its_values(data: st.DataObject) -> None:
     """Every bit pattern of every datatype survives, NaN and infinity included."""
     datatype = data.draw(st.sampled_from(FIXED))
     kind = STORED[datatype]
-    values = data.draw(arrays.arrays(kind, st.integers(1, 20)))
+    values = data.draw(drawn.arrays(kind, st.integers(1, 20)))
 
     back = from_binary(memoryview(to_binary(values, datatype)), datatype, values.shape, PLACE)
 
@@ -77,7 +77,7 @@ def test_texts_of_any_bytes_come_back(values: list[bytes]) -> None:
     assert from_binary(stored, "BYTES", [len(values)], PLACE) == values
 
 
-@given(arrays.arrays(np.dtype("<u2"), st.integers(1, 20)))
+@given(drawn.arrays(np.dtype("<u2"), st.integers(1, 20)))
 def test_every_bf16_comes_back(bits: np.ndarray[Any, Any]) -> None:
     """A number that BF16 has is written as it was read; a NaN stays one."""
     back = from_binary(memoryview(bits.tobytes()), "BF16", [len(bits)], PLACE)
@@ -105,7 +105,7 @@ def test_json_of_a_tensor_comes_back_as_its_values(data: st.DataObject) -> None:
     datatype = data.draw(st.sampled_from(IN_JSON))
     elements = {"allow_nan": False, "allow_infinity": False} if datatype[:2] == "FP" else None
     shape = data.draw(st.sampled_from([(3,), (2, 3), (2, 1, 2), (1, 1)]))
-    values = data.draw(arrays.arrays(STORED[datatype], shape, elements=elements))
+    values = data.draw(drawn.arrays(STORED[datatype], shape, elements=elements))
 
     for form in (to_json(values.ravel()), values.tolist()):
         back = from_json(json.dumps(form).encode(), datatype, shape, PLACE)
@@ -441,8 +441,8 @@ def test_large_lists_are_read_with_simdjson_and_without(
     text: str, has_simd: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both readers give the same numbers, and refuse the same shapes."""
-    monkeypatch.setattr(plain, "_SIMD_FROM_BYTES", 1)
-    monkeypatch.setattr(plain, "_HAS_SIMD", has_simd)
+    monkeypatch.setattr(arrays, "_SIMD_FROM_BYTES", 1)
+    monkeypatch.setattr(arrays, "_HAS_SIMD", has_simd)
 
     back = from_json(text.encode(), "FP64", [2, 2], PLACE)
 

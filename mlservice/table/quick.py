@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlservice import simd
+from mlservice.table import outline
 from mlservice.table.columns import Column, Table
 from mlservice.table.records import from_records
 
@@ -34,6 +35,7 @@ _split = msgspec.json.Decoder(_Split)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _numbers = msgspec.json.Decoder(list[float])
 _cells = msgspec.json.Decoder(list[Any])
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 Pair = tuple[Table, dict[str, Any] | None]
 
@@ -60,13 +62,39 @@ def quick_table(body: bytes | bytearray) -> Pair | None:
         it, not judged, or None where it is bare. None if the body is anything else
         than such a table of equally long columns.
     """
+    if len(body) >= outline.FROM_BYTES and not _is_list(body) and (found := _by_outline(body)):
+        return found
     is_large = _HAS_SIMD and len(body) >= _SIMD_FROM_BYTES
     if is_large and not _is_list(body) and (found := _by_simdjson(body)):
         return found
     try:
         return _by_msgspec(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+    except _REFUSED:
         return None
+
+
+def _by_outline(body: bytes | bytearray) -> Pair | None:
+    try:
+        found = outline.Outline(body)
+        table, members = found.document, None
+        if is_wrapped(table):
+            table, members = table.pop("data"), table
+        pair = _pair(_outlined(found, table), members)
+    except (*_REFUSED, LookupError, TypeError, AttributeError):
+        return None
+    return pair if found.is_read else None
+
+
+def _outlined(found: outline.Outline, table: Any) -> Table | None:
+    """Return the table whose lists are apart: records, split or columns."""
+    if isinstance(table, str):
+        columns = found.columns(table)
+        return _table(columns, "records") if columns else None
+    if not is_split(table.keys()):
+        return _table(found.columns(table) or {}, "columns")
+    names, rows = table["columns"], found.rows(table)
+    is_matrix = isinstance(names, list) and rows is not None and rows.shape[1:] == (len(names),)
+    return _from_matrix(names, rows) if is_matrix else None
 
 
 def _by_msgspec(body: bytes | bytearray) -> Pair | None:

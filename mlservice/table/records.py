@@ -96,7 +96,7 @@ def _column(cells: list[Any], is_number: bool) -> Column:
 _layout_of = lru_cache(_TYPES)(_Layout)
 
 
-def from_records(text: bytes | bytearray | msgspec.Raw) -> dict[str, Column] | None:
+def from_records(text: Readable) -> dict[str, Column] | None:
     """Return the columns of a list of objects that all have the members of the first.
 
     Returns

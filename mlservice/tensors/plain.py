@@ -1,25 +1,20 @@
 """Tensors as JSON: row by row, flat or nested as the shape is."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mlservice import simd
+from mlservice.arrays import is_nested, numbers_of
+from mlservice.cutting import Readable
 from mlservice.errors import MalformedJson
 from mlservice.tensors.datatypes import BF16, BYTES, STORED, Values, check_count, wrong
 
-_SIMD_FROM_BYTES = simd.FROM_BYTES
-_HAS_SIMD = simd.HAS_SIMD
 _BINARY_ONLY = ("FP16", BF16)
 _FLOATS = ("FP32", "FP64")
 _LARGEST = {"FP32": float(np.finfo(np.float32).max), "FP64": float(np.finfo(np.float64).max)}
-
-_floats = msgspec.json.Decoder(list[float])
-_nested_floats = msgspec.json.Decoder(list[list[float]])
 
 
 def from_json(data: bytes | msgspec.Raw, datatype: str, shape: Sequence[int], place: str) -> Values:
@@ -69,48 +64,12 @@ def to_json(values: Values) -> list[Any]:
     return list(map(texts.__getitem__, values))
 
 
-def _fast(data: bytes | msgspec.Raw, shape: Sequence[int]) -> NDArray[np.float64] | None:
+def _fast(data: Readable, shape: Sequence[int]) -> NDArray[np.float64] | None:
     """Return numbers that are all there, flat or a matrix; or nothing, and no reason."""
-    if (matrix := matrix_of(data)) is not None:
-        return matrix.ravel() if matrix.shape == tuple(shape) else None
-    if _HAS_SIMD and len(memoryview(data)) >= _SIMD_FROM_BYTES:
-        return _by_simdjson(bytes(data))
-    try:
-        return np.array(_floats.decode(data), dtype=np.float64)
-    except msgspec.MsgspecError:
+    values = numbers_of(data)
+    if values is None or (is_nested(data) and values.shape != tuple(shape)):
         return None
-
-
-def matrix_of(data: bytes | msgspec.Raw) -> NDArray[np.float64] | None:
-    """Return the matrix that lists of numbers in a list are, or nothing, and no reason."""
-    begin = bytes(memoryview(data)[:16]).lstrip()
-    if not begin.startswith(b"[") or not begin[1:].lstrip().startswith(b"["):
-        return None
-    if _HAS_SIMD and len(memoryview(data)) >= _SIMD_FROM_BYTES:
-        return _by_simdjson(bytes(data))
-    try:
-        rows = _nested_floats.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    if len(set(map(len, rows))) != 1:
-        return None
-    return np.fromiter(chain.from_iterable(rows), np.float64).reshape(len(rows), -1)
-
-
-def _by_simdjson(data: bytes) -> NDArray[np.float64] | None:
-    """Return a list of numbers, or of lists of as many numbers each, or nothing."""
-    try:
-        return simd.read(data, lambda found: _rectangular(found, simd.lists_in(data) - 1))
-    except (ValueError, TypeError, AttributeError, RuntimeError):
-        return None
-
-
-def _rectangular(found: Any, rows: int) -> NDArray[np.float64] | None:
-    # A buffer does not show where the lists within begin and end.
-    if rows and (len(found) != rows or len(set(map(len, found))) != 1):
-        return None
-    values = simd.numbers(found)
-    return values.reshape(rows, -1) if rows else values
+    return values.ravel()
 
 
 def _parse(data: bytes | msgspec.Raw) -> Any:
