@@ -202,3 +202,25 @@ async def busy_process() -> psutil.Process:
 
     child: psutil.Process = await until(ask, within_s=10)
     return child
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process has not ended; who has ended may wait to be noticed."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def busy_crew() -> list[psutil.Process]:
+    """Return a fit's process and the two that it has forked, once these fit."""
+
+    async def ask() -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in fit_processes():
+                crew = list(filter(is_alive, child.children()))
+                if len(crew) == 2 and all(sum(each.cpu_times()[:2]) > 0.1 for each in crew):
+                    return [child, *crew]
+        return []
+
+    found: list[psutil.Process] = await until(ask, within_s=20)
+    return found

@@ -1,20 +1,25 @@
 """Cancel a training wherever it is, through HTTP, with a real worker."""
 
 import asyncio
+import io
 import random
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from redis import Redis
 
 from mlservice.settings import Settings
 from tests.support import (
     Client,
+    busy_crew,
     busy_process,
     create,
     endless_request,
     get,
+    is_alive,
     make_request,
     until,
     work,
@@ -66,6 +71,48 @@ async def test_a_fit_that_is_cancelled_ends_within_a_second(
     await asyncio.wait_for(worker, 10)
     assert (status, document["state"]) == (202, "cancelled")
     assert (await get(client, f"/models/{endless}"))["state"] == "cancelled"
+    assert (await get(client, f"/models/{following}"))["state"] == "ready"
+
+
+def _endless_search() -> tuple[str, bytes]:
+    body = endless_request() | {"search": {"C": [0.1, 1, 10]}}
+    return "/models", msgspec.json.encode(body)
+
+
+def _long_folds() -> tuple[str, bytes]:
+    """Return a training whose folds are fitted side by side, for ten times as long as its model."""
+    chance = np.random.default_rng(0)
+    rows = np.column_stack([chance.integers(0, 9, (50_000, 20)), chance.integers(0, 2, 50_000)])
+    head = ",".join(f"f{place}" for place in range(20)) + ",y\n"
+    body = head + "\n".join(",".join(map(str, row)) for row in rows.tolist())
+    query = "target=y&evaluation.test_size=0&evaluation.folds=20&params.solver=saga"
+    return f"/models?{query}&params.tol=0&params.max_iter=60", body.encode()
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("long", [_endless_search, _long_folds])
+async def test_fits_side_by_side_that_are_cancelled_are_gone_within_a_second(
+    client: Client, settings: Settings, long: Callable[[], tuple[str, bytes]]
+) -> None:
+    """Each process of a search's or of folds' fits, and its memory; the next training is served."""
+    settings = msgspec.structs.replace(settings, worker_slots=1, search_processes=2)
+    path, body = long()
+    headers = {"Content-Type": "application/json" if path == "/models" else "text/csv"}
+    async with client.post(path, data=io.BytesIO(body), headers=headers) as response:
+        cancelled = (await response.json())["id"]
+    following = await create(client, make_request())
+    worker = asyncio.create_task(work(settings))
+    processes = await busy_crew()
+
+    status, document = await _cancel(client, cancelled)
+
+    async def are_gone() -> bool:
+        return not any(map(is_alive, processes))
+
+    await until(are_gone, within_s=1)
+    await asyncio.wait_for(worker, 10)
+    assert (status, document["state"]) == (202, "cancelled")
+    assert (await get(client, f"/models/{cancelled}"))["state"] == "cancelled"
     assert (await get(client, f"/models/{following}"))["state"] == "ready"
 
 

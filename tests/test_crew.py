@@ -16,7 +16,7 @@ import pytest
 
 from mlservice.errors import TrainingTimeout
 from mlservice.settings import Settings
-from tests.support import endless_request, fit_processes, until
+from tests.support import busy_crew, endless_request, is_alive, until
 from workers import crew
 from workers.exchange import Pieces
 from workers.pool import Pool
@@ -161,28 +161,8 @@ def _pieces(body: dict[str, Any]) -> Pieces:
     return pieces
 
 
-async def _searching() -> list[psutil.Process]:
-    """Return a fit's process and those that it has forked, once they fit."""
-
-    async def ask() -> list[psutil.Process]:
-        for child in fit_processes():
-            crew = [each for each in child.children() if each.status() != psutil.STATUS_ZOMBIE]
-            if len(crew) == 2 and all(sum(each.cpu_times()[:2]) > 0.1 for each in crew):
-                return [child, *crew]
-        return []
-
-    found: list[psutil.Process] = await until(ask, within_s=20)
-    return found
-
-
 def _endless_search() -> dict[str, Any]:
     return endless_request() | {"search": {"C": [0.1, 1, 10]}}
-
-
-def _are_gone(processes: list[psutil.Process]) -> bool:
-    return not any(
-        each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes
-    )
 
 
 @pytest.fixture
@@ -200,7 +180,7 @@ async def pool(how: str) -> AsyncIterator[Pool]:
 async def test_search_that_ends_early_leaves_no_process(pool: Pool, how: str) -> None:
     """Cancelled, out of time or killed: all of its processes are gone within a second."""
     fit = asyncio.create_task(pool.run(_pieces(_endless_search())))
-    processes = await _searching()
+    processes = await busy_crew()
 
     if how == "cancelled":
         fit.cancel()
@@ -211,7 +191,7 @@ async def test_search_that_ends_early_leaves_no_process(pool: Pool, how: str) ->
         assert isinstance(fit.exception(), TrainingTimeout)
 
     async def are_gone() -> bool:
-        return _are_gone(processes)
+        return not any(map(is_alive, processes))
 
     await until(are_gone, within_s=1)
     await asyncio.wait([fit])
