@@ -289,6 +289,9 @@ def _no_target(target: str, table: Table) -> InvalidTable:
 def _check_size(table: Table, names: list[str], limits: Settings) -> None:
     if not names:
         detail = "The table must have a column beside the target, it has none."
+        only = next(iter(table.columns)) if len(table.columns) == 1 else ""
+        if not {*only}.isdisjoint(";\t|:"):
+            detail += f" It has only {only[:64]!r}: is another delimiter meant, as delimiter=%3B?"
         raise InvalidTable(detail, errors=[Fault(pointer="/data", detail=detail)])
     check_size("features", len(names), "max_features", limits)
     check_size("cells", len(names) * table.rows, "max_cells", limits)

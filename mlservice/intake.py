@@ -22,7 +22,7 @@ from mlservice.multipart import Part, read_parts
 from mlservice.parent import MEMBER, invalid, open_parent
 from mlservice.query import read_options
 from mlservice.schemas import Description, TrainingRequest, check_members, read_training
-from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Options, Sent
+from mlservice.sent import ARROW, CHARSETS, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Options, Sent
 from mlservice.settings import Settings
 from mlservice.table import (
     Table,
@@ -173,12 +173,15 @@ def delimiter_of(options: Options) -> str:
     Raises
     ------
     InvalidParameter
-        If it is none of `DELIMITERS`.
+        If it is none of `DELIMITERS`, or stands twice.
     """
-    delimiter = dict(options).get("delimiter", ",")
-    if len(delimiter) == 1 and delimiter in DELIMITERS:
+    found = [text for name, text in options if name == "delimiter"] or [","]
+    delimiter = found[0]
+    if len(found) == len(delimiter) == 1 and delimiter in DELIMITERS:
         return delimiter
     detail = f"delimiter must be one of , ; | : and tab (%09), it is {delimiter[:64]!r}."
+    if len(found) > 1:
+        detail = f"delimiter must stand once, it stands {len(found)} times."
     raise InvalidParameter(detail, errors=[Fault(parameter="delimiter", detail=detail)])
 
 
@@ -219,8 +222,12 @@ def open_form(sent: Sent) -> Sent:
     parts = read_parts(sent.body)
     files = [part for part in parts if part.file_name is not None]
     if len(files) != 1:
-        raise MalformedBody(f"The form must have one file, it has {len(files)}.")
+        raise MalformedBody(
+            f"The form must have one file, a part with a filename; it has {len(files)}."
+        )
     [file] = files
+    if not all(part.name or part is file for part in parts):
+        raise MalformedBody("Each field of the form must have a name, one has none.")
     fields = [(part.name, _field(sent.body, part)) for part in parts if part is not file]
     media_type = _media_type(file)
     body = sent.body if isinstance(sent.body, bytearray) else bytearray(sent.body)
@@ -238,6 +245,9 @@ def _field(body: bytes | bytearray, part: Part) -> str:
 
 
 def _media_type(file: Part) -> str:
+    charset = file.charset or "utf-8"
+    if charset not in CHARSETS:
+        raise UnsupportedMediaType(f"The file's charset must be utf-8, it is {charset[:64]}.")
     if file.media_type in READERS:
         return file.media_type
     ending = PurePath(file.file_name or "").suffix.lower()
@@ -245,5 +255,5 @@ def _media_type(file: Part) -> str:
         return _ENDINGS[ending]
     raise UnsupportedMediaType(
         f"The file's media type must be {' or '.join(READERS)}, or its ending one of "
-        f"{' '.join(_ENDINGS)}; it is {file.media_type[:64]}."
+        f"{' '.join(_ENDINGS)}; it is {file.media_type[:64]}, {(file.file_name or '')[:64]!r}."
     )

@@ -10,6 +10,7 @@ from mlservice.errors import MalformedBody
 
 MOST_PARTS = 200
 MOST_HEAD_BYTES = 8192
+_AS_IT_IS = ("7bit", "8bit", "binary")
 _BLANK = b"\r\n\r\n"
 _parse = BytesHeaderParser(policy=compat32).parsebytes
 
@@ -21,6 +22,7 @@ class Part:
     name: str
     file_name: str | None
     media_type: str
+    charset: str | None
     start: int
     stop: int
 
@@ -65,10 +67,14 @@ def _part(body: bytes | bytearray, start: int, stop: int) -> Part:
     headers = _parse(bytes(body[start + 2 : blank]) + _BLANK)
     disposition = "Content-Disposition"
     _must(headers.get_content_disposition() == "form-data", "have parts of form-data")
+    coding = str(headers.get("Content-Transfer-Encoding", "binary")).strip().lower()
+    # RFC 7578, 4.7: it is deprecated, and senders must not use it.
+    _must(coding in _AS_IT_IS, f"have parts as they are, not as {coding[:64]!r}")
     return Part(
         name=_text(headers.get_param("name", "", disposition)),
         file_name=_file_name(headers),
         media_type=headers.get_content_type(),
+        charset=headers.get_content_charset(),
         start=min(blank + len(_BLANK), stop),
         stop=stop,
     )

@@ -14,6 +14,8 @@ import msgpack
 from mlservice.parent import Parent
 from mlservice.table import Coming, Whole
 
+# Of texts: what is UTF-8 by any of its names.
+CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
 MSGPACK = "application/msgpack"
 PARQUET = "application/vnd.apache.parquet"

@@ -11,6 +11,7 @@ from aiohttp import web
 from mlservice.decoding import CODINGS, Decoded, Source
 from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.reply import JSON_TYPE, Reply
+from mlservice.sent import CHARSETS
 from mlservice.settings import Settings, variable
 from mlservice.slowness import paced
 from mlservice.store import PIECE_BYTES, Changes, Checkup, QueueState, Tenant, Trainings
@@ -23,7 +24,6 @@ TRAININGS = web.AppKey("trainings", Trainings)
 QUEUE: web.AppKey[Callable[[], Awaitable[QueueState]]] = web.AppKey("queue")
 JSON = JSON_TYPE
 
-_CHARSETS = {"utf-8", "utf8", "us-ascii"}
 
 _encode = msgspec.json.Encoder().encode
 # RFC 7240: a list, whose members may quote commas.
@@ -70,11 +70,11 @@ def check_media_type(request: web.Request, *allowed: str) -> None:
     sent = request.headers.get("Content-Type", "")
     if sent and request.content_type not in allowed:
         raise UnsupportedMediaType(
-            f"Content-Type must be {' or '.join(allowed)}, it is {request.content_type}.",
+            f"Content-Type must be {' or '.join(allowed)}, it is {sent.partition(';')[0][:100]}.",
             headers={"Accept-Post": ", ".join(allowed)},
         )
     charset = request.charset or "utf-8"
-    if request.content_type.startswith("text/") and charset.lower() not in _CHARSETS:
+    if request.content_type.startswith("text/") and charset.lower() not in CHARSETS:
         raise UnsupportedMediaType(f"The charset must be utf-8, it is {charset[:64]}.")
     check_coding(request)
 
@@ -87,13 +87,19 @@ def check_coding(request: web.Request) -> None:
     UnsupportedMediaType
         If `Content-Encoding` names another one than gzip, deflate and identity.
     """
-    coding = request.headers.get("Content-Encoding", "identity").lower()
+    coding = _coding(request)
     if coding != "identity" and coding not in CODINGS:
         # RFC 7694: this header tells a 415 for the coding from one for the media type.
         raise UnsupportedMediaType(
             f"Content-Encoding must be {' or '.join(CODINGS)}, it is {coding[:64]!r}.",
             headers={"Accept-Encoding": ", ".join(CODINGS)},
         )
+
+
+def _coding(request: web.Request) -> str:
+    sent = request.headers.get("Content-Encoding", "identity").lower()
+    # RFC 9110, 8.4.1.3: the same by an older name.
+    return "gzip" if sent == "x-gzip" else sent
 
 
 def content_of(request: web.Request) -> Source:
@@ -107,7 +113,7 @@ def content_of(request: web.Request) -> Source:
     if "Content-Encoding" not in request.headers:
         return request.content
     check_coding(request)
-    coding = request.headers["Content-Encoding"].lower()
+    coding = _coding(request)
     return Decoded(request.content, coding) if coding in CODINGS else request.content
 
 

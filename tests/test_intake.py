@@ -139,6 +139,7 @@ def bodies() -> list[tuple[bytes, dict[str, str]]]:
         form({"name": "iris"}, text),
         form({}, to_ndjson(iris_columns()), name="x.JSONL", media_type="application/octet-stream"),
         (gzip.compress(text), CSV_HEADERS | {"Content-Encoding": "gzip"}),
+        (gzip.compress(text), CSV_HEADERS | {"Content-Encoding": "X-GZip"}),
         (zlib.compress(text), CSV_HEADERS | {"Content-Encoding": "deflate"}),
     ]
 
@@ -325,6 +326,7 @@ async def test_fields_of_a_form_are_options(client: Client) -> None:
         ({"colour": "red", "params.C": "x"}, "", {"colour", "params.C"}),
         ({"target": "b"}, "?target=b", {"target"}),
         ({"delimiter": "x"}, "", {"delimiter"}),
+        ({"delimiter": ";"}, "?delimiter=%3B", {"delimiter"}),
     ],
 )
 async def test_wrong_fields_of_a_form_are_refused(
@@ -365,6 +367,70 @@ async def test_form_without_a_file_is_malformed(client: Client, body: bytes) -> 
     status, document = await post(client, body, {"Content-Type": f"{FORM}; boundary=x"})
 
     assert (status, document["type"]) == (400, "/problems/malformed-body")
+
+
+PART = b"--x\r\nContent-Disposition: form-data; %b\r\n%b\r\na,b\n1,p\n2,q\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "others", "status", "says"),
+    [
+        (b'name="f"', b"", 400, "a part with a filename; it has 0"),
+        (b'filename="x.csv"', b"", 202, ""),
+        (b"filename*=UTF-8''%C3%A4.csv", b"", 202, ""),
+        (b'filename="x.csv"', b"Content-Transfer-Encoding: BASE64\r\n", 400, "not as 'base64'"),
+        (b'filename="x.csv"', b"Content-Transfer-Encoding: 8bit\r\n", 202, ""),
+        (b'filename="x.csv"', b"Content-Type: text/csv; charset=UTF-8\r\n", 202, ""),
+        (b'filename="x.csv"', b"Content-Type: text/csv; charset=latin1\r\n", 415, "is latin1"),
+        (b'filename="x.csv.gz"', b"", 415, "it is text/plain, 'x.csv.gz'"),
+    ],
+)
+async def test_a_file_of_a_form_is_what_its_part_says(
+    client: Client, disposition: bytes, others: bytes, status: int, says: str
+) -> None:
+    """It needs a file's name and no other, and is read as it is or refused with what it is."""
+    body = PART % (disposition, others) + b"--x--\r\n"
+    headers = {"Content-Type": f"{FORM}; boundary=x"}
+
+    found, document = await post(client, body, headers, "?evaluation.test_size=0")
+
+    assert (found, says in document.get("detail", "")) == (status, True)
+
+
+async def test_a_field_without_a_name_is_malformed(client: Client) -> None:
+    """Which option it would be cannot be told."""
+    body = PART % (b'filename="x.csv"', b"") + PART % (b'name=""', b"") + b"--x--\r\n"
+
+    status, document = await post(client, body, {"Content-Type": f"{FORM}; boundary=x"})
+
+    assert (status, document["type"]) == (400, "/problems/malformed-body")
+    assert "must have a name" in document["detail"]
+
+
+@pytest.mark.parametrize("body", [b"a;b\n1;p\n2;q\n", b"a\tb\n1\tp\n2\tq\n"])
+async def test_a_table_of_one_column_that_has_a_delimiter_is_told_so(
+    client: Client, body: bytes
+) -> None:
+    """Who forgot to name the delimiter reads how to."""
+    status, document = await post(client, body, CSV_HEADERS)
+
+    assert (status, document["type"]) == (422, "/problems/invalid-table")
+    assert "delimiter=%3B" in document["detail"]
+
+
+async def test_a_media_type_that_is_none_is_told_as_it_was_sent(client: Client) -> None:
+    """Not as what the framework takes for it."""
+    status, document = await post(client, b"a,b\n", {"Content-Type": "csv; header=present"})
+
+    assert status == 415
+    assert document["detail"].endswith(", it is csv.")
+
+
+async def test_a_delimiter_stands_once(client: Client) -> None:
+    """Which of two would be meant is not guessed, for predictions neither."""
+    status, document = await post(client, b"a,b\n", CSV_HEADERS, "?delimiter=%3B&delimiter=%7C")
+
+    assert (status, document["detail"]) == (422, "delimiter must stand once, it stands 2 times.")
 
 
 async def test_form_with_two_files_is_malformed(client: Client) -> None:
