@@ -1,14 +1,18 @@
 """A store that is nearly full, and one that is: new work is refused, running work finishes."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis import Redis
 
+from mlservice import jobs
 from mlservice.embedded.valkey import command, half_of_memory, socket_path
 from mlservice.settings import Settings
+from mlservice.store import Link, Trainings, keep_swept, keys, open_redis
 from tests.conftest import Serve
 from tests.support import (
     JSON,
@@ -107,6 +111,52 @@ async def test_a_store_without_memory_refuses_and_lets_go(serve: Serve, redis: "
         assert cancelled.status == 202
     async with client.delete(f"/models/{model_id}") as deleted:
         assert deleted.status == 204
+
+
+async def test_a_tenant_whose_rate_is_limited_can_make_room(serve: Serve, redis: "Redis") -> None:
+    """What is counted in the store is counted at its limit too, or nobody could delete."""
+    client = await serve(store_share=1.0, train_rate=1000)
+    model_id = await create(client, make_request())
+    _fill(redis, 0.9)
+    redis.config_set("maxmemory", LIMIT // 2)
+
+    async with client.delete(f"/models/{model_id}") as deleted:
+        assert deleted.status == 204
+
+
+async def test_a_sweeper_outlives_a_store_without_memory(
+    settings: Settings, redis: "Redis"
+) -> None:
+    """What could not be announced goes on sweeping, and is seen when there is room."""
+    link = Link(open_redis(settings), settings.store_timeout_s)
+    trainings = Trainings(link, settings, jobs.entry)
+    _fill(redis, 0.9)
+    redis.config_set("maxmemory", LIMIT // 2)
+    begun = _refusals(redis)
+    sweeper = asyncio.create_task(
+        keep_swept(trainings, msgspec.structs.replace(settings, sweep_s=0.05), worker="patient")
+    )
+
+    async def tried_twice() -> bool:
+        return _refusals(redis) >= begun + 2
+
+    async def is_seen() -> bool:
+        return redis.zscore(keys.WORKERS, "patient") is not None
+
+    try:
+        await until(tried_twice, within_s=5)
+        redis.config_set("maxmemory", LIMIT)
+        await until(is_seen, within_s=5)
+    finally:
+        sweeper.cancel()
+        await asyncio.wait([sweeper])
+        await link.close()
+
+
+def _refusals(redis: "Redis") -> int:
+    """Return how many commands the store has refused for want of memory."""
+    told: Any = redis.info("errorstats")
+    return int(told.get("errorstat_OOM", {}).get("count", 0))
 
 
 async def test_a_store_without_a_limit_is_never_full(serve: Serve, redis: "Redis") -> None:

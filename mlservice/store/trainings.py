@@ -6,6 +6,7 @@ its step refused as stale.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -13,7 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from mlservice.errors import QueueTimeout, StoreUnavailable, TrainingProblem, WorkerLost
+from mlservice.errors import (
+    QueueTimeout,
+    StoreFull,
+    StoreUnavailable,
+    TrainingProblem,
+    WorkerLost,
+)
 from mlservice.settings import Settings
 from mlservice.store import keys
 from mlservice.store.entries import EntryBuilder
@@ -185,7 +192,7 @@ class Trainings:
         """
         try:
             await step(model_id)
-        except (StoreUnavailable, ValueError) as error:
+        except (StoreUnavailable, StoreFull, ValueError) as error:
             if isinstance(error, StoreUnavailable) and self._link.is_away:
                 raise
             logger.warning("model %s cannot be swept: %s", model_id, type(error).__name__)
@@ -258,7 +265,9 @@ async def keep_swept(trainings: Trainings, settings: Settings, worker: str | Non
     while True:
         try:
             if worker:
-                await trainings.announce(worker)
+                # A store without memory notes nobody; what is lost is found all the same.
+                with contextlib.suppress(StoreFull):
+                    await trainings.announce(worker)
             if time.monotonic() >= sweeps_from:
                 await trainings.sweep()
         except StoreUnavailable:

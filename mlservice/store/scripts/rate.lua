@@ -1,4 +1,4 @@
-#!lua flags=no-cluster
+#!lua flags=allow-oom,no-cluster
 -- GCRA for all processes together: one more of a tenant's, unless it is one too many.
 -- ARGV: tenant interval_ms period_ms
 -- Returns how many are left, and how many milliseconds to wait if it was one too many.
