@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from mlservice import cutting
 from mlservice.model import Model
 from mlservice.profile import FeatureProfile, Profile
 from mlservice.schemas import Feature
@@ -343,6 +344,29 @@ async def test_top_tells_the_likeliest_classes(client: Client, settings: Setting
     assert answer["top"] == [[model.classes[i] for i in row] for row in order]
     told = np.take_along_axis(expected(model), order, axis=1)
     assert np.abs(np.array(answer["probabilities"]) - told).max() < 1e-12
+
+
+@pytest.mark.parametrize("options", [{"top": 2}, {"explain": True}, {"extra": "ignore"}])
+async def test_an_answer_that_is_written_in_blocks_is_the_same(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """A long one is, so that single rows do not wait for all of it."""
+    model_id = await store_model(settings, three_classes())
+    body = {"data": COLUMNS} | options
+    whole = await ask(client, model_id, body)
+
+    monkeypatch.setattr(cutting, "CELLS_AT_ONCE", 2)
+    encode, blocks = cutting._encode, set()
+
+    def counted(rows: list[Any]) -> bytes:
+        blocks.add(len(rows))
+        return encode(rows)
+
+    monkeypatch.setattr(cutting, "_encode", counted)
+
+    assert await ask(client, model_id, body) == whole
+    # Of the labels two at once, of all else one row.
+    assert blocks == {1, 2}
 
 
 async def test_contributions_sum_to_the_log_odds(client: Client, settings: Settings) -> None:

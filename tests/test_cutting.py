@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlservice import arrays, cutting, simd
 from mlservice.arrays import numbers_of
-from mlservice.cutting import by_pieces
+from mlservice.cutting import by_pieces, in_blocks
 from mlservice.errors import ClientProblem
 from mlservice.predicting.matching import Wanted
 from mlservice.predicting.question import read_question
@@ -212,3 +212,22 @@ def test_what_is_short_or_another_thing_is_not_cut(body: bytes) -> None:
     """It is read at once."""
     assert by_pieces(body, _list) is None
     assert by_pieces(body + b" " * 3 * cutting.PIECE_BYTES, _list) is None
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 7])
+@pytest.mark.parametrize("cells_of_row", [1, 2, 9])
+def test_rows_in_blocks_are_written_as_a_list_of_them(
+    rows: int, cells_of_row: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than some cells are taken at once, but at least a row."""
+    monkeypatch.setattr(cutting, "CELLS_AT_ONCE", 4)
+    table, taken = [[row] * cells_of_row for row in range(rows)], []
+
+    def listed(part: slice) -> list[Any]:
+        taken.append(len(table[part]))
+        return table[part]
+
+    found = in_blocks(rows, cells_of_row, listed)
+
+    assert json.loads(msgspec.json.encode(found)) == table
+    assert max(taken) <= max(1, 4 // cells_of_row)

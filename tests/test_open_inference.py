@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from aiohttp import ClientResponse
 
-from mlservice import __version__
+from mlservice import __version__, cutting
 from mlservice.model import Model
 from mlservice.schemas import Feature
 from mlservice.settings import Settings
@@ -735,3 +735,15 @@ async def test_wrong_paths_and_methods_have_the_member_error(
 
     assert response.status == status
     assert (await response.json())["error"]
+
+
+async def test_an_answer_that_is_written_in_blocks_is_the_same(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long one is, so that single rows do not wait for all of it."""
+    model_id = await store_model(settings, three_classes())
+    whole = await infer(client, model_id, matrix_of(ROWS))
+
+    monkeypatch.setattr(cutting, "CELLS_AT_ONCE", 2)
+
+    assert await infer(client, model_id, matrix_of(ROWS)) == whole

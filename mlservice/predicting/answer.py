@@ -93,7 +93,11 @@ class Answer:
     @cached_property
     def predictions(self) -> list[Label]:
         """The label of each row's class."""
-        found: list[Label] = self.form.labels[self.positions].tolist()
+        return self.labels_of(slice(None))
+
+    def labels_of(self, rows: slice) -> list[Label]:
+        """Return the labels of some rows' classes."""
+        found: list[Label] = self.form.labels[self.positions[rows]].tolist()
         return found
 
 

@@ -1,6 +1,6 @@
 """Answers as one document: JSON, msgpack or an Arrow stream."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import msgpack
@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
+from mlservice.cutting import in_blocks
 from mlservice.predicting.answer import Answer
 from mlservice.predicting.explaining import explained_classes, intercepts
 from mlservice.schemas import Label, TableWarning
@@ -41,8 +42,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def in_json(model: str, answer: Answer, warnings: list[TableWarning]) -> bytes:
-    """Write an answer as JSON."""
-    members = _members(model, answer, answer.probabilities.tolist(), warnings)
+    """Write an answer as JSON, block by block where it is long."""
+    shares = answer.probabilities
+    probabilities = in_blocks(len(shares), shares.shape[1], lambda part: shares[part].tolist())
+    members = _members(model, answer, probabilities, warnings, in_blocks)
     return _encode(Predictions(**members)) + b"\n"
 
 
@@ -53,29 +56,39 @@ def in_msgpack(model: str, answer: Answer, warnings: list[TableWarning]) -> byte
         "shape": list(answer.probabilities.shape),
         "data": answer.probabilities.astype("<f8", copy=False).tobytes(),
     }
-    members = _members(model, answer, probabilities, warnings)
+    members = _members(model, answer, probabilities, warnings, _at_once)
     members["warnings"] = msgspec.to_builtins(warnings)
     return msgpack.packb(members)
 
 
+def _at_once(_: int, __: int, listed: Callable[[slice], list[Any]]) -> list[Any]:
+    return listed(slice(None))
+
+
 def _members(
-    model: str, answer: Answer, probabilities: Any, warnings: list[TableWarning]
+    model: str,
+    answer: Answer,
+    probabilities: Any,
+    warnings: list[TableWarning],
+    written: Callable[[int, int, Callable[[slice], list[Any]]], Any],
 ) -> dict[str, Any]:
-    scorer = answer.form.scorer
+    scorer, rows = answer.form.scorer, len(answer.positions)
     told: dict[str, Any] = {
         "model": model,
-        "predictions": answer.predictions,
+        "predictions": written(rows, 1, answer.labels_of),
         "classes": scorer.labels,
         "probabilities": probabilities,
         "warnings": warnings,
     }
-    if answer.top is not None:
-        told["top"] = answer.top
-    if answer.contributions is not None:
+    if (top := answer.top) is not None:
+        told["top"] = written(rows, answer.probabilities.shape[1], lambda part: top[part])
+    if (added := answer.contributions) is not None:
         told["intercept"] = dict(
             zip(explained_classes(scorer), intercepts(scorer).tolist(), strict=True)
         )
-        told["contributions"] = list(by_name(answer, answer.contributions))
+        told["contributions"] = written(
+            rows, max(1, added[:1].size), lambda part: list(by_name(answer, added[part]))
+        )
     return told
 
 

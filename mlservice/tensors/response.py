@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from mlservice.cutting import in_blocks
 from mlservice.schemas import Label, TableWarning
 from mlservice.tensors.binary import to_binary
 from mlservice.tensors.datatypes import Tensor
@@ -45,7 +46,7 @@ def in_json(tensor: Tensor) -> Output:
         name=tensor.name,
         datatype=tensor.datatype,
         shape=list(tensor.shape),
-        data=to_json(tensor.values),
+        data=in_blocks(len(tensor.values), 1, lambda part: to_json(tensor.values[part])),
     )
 
 
