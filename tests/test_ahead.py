@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import io
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import msgspec
 import psutil
@@ -17,6 +17,7 @@ from mlservice.sent import CSV, Sent
 from mlservice.settings import Settings
 from mlservice.store import Link, Models, Trainings, open_redis
 from tests.support import Client, fit_processes, until
+from workers.ahead import Reading
 from workers.patience import PatientWorker
 from workers.pool import Pool
 from workers.settings import worker_options
@@ -143,6 +144,52 @@ async def test_a_training_that_waits_gets_the_slot(bench: Bench) -> None:
     await until(gone(child), within_s=1)
 
     assert await run
+
+
+async def test_pieces_that_are_there_are_asked_for_at_once_and_given_in_order(
+    bench: Bench,
+) -> None:
+    """One that comes after those behind it is still read before them."""
+    behind = asyncio.Event()
+
+    async def piece(index: int) -> tuple[bytes | None, int]:
+        if index == 1:
+            await behind.wait()
+        else:
+            behind.set()
+        return PIECES[index], len(PIECES)
+
+    async def in_order() -> AsyncGenerator[bytes, None]:
+        for each in PIECES:
+            yield each
+
+    pool = bench.trainer._pool
+    first = PIECES[0], len(PIECES)
+    reading = Reading(pool, piece, timeout_s=20, first=first)
+    reading.claim(lambda _: None)
+
+    found = await reading.fit
+
+    assert found["artifact"] == (await pool.run(in_order))["artifact"]
+
+
+async def test_of_pieces_that_are_not_there_one_is_asked_for(bench: Bench) -> None:
+    """So that how long it is waited for begins when the one before it has come."""
+    asked: list[int] = []
+
+    async def piece(index: int) -> tuple[bytes | None, int]:
+        asked.append(index)
+        return (PIECES[index] if index < 2 else None), 2
+
+    reading = Reading(bench.trainer._pool, piece, timeout_s=20)
+
+    async def is_asked_again() -> bool:
+        return asked.count(2) > 2
+
+    await until(is_asked_again, within_s=5)
+    await reading.end()
+
+    assert set(asked) == {0, 1, 2}
 
 
 async def test_a_slot_that_is_taken_reads_nothing_ahead(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from mlservice.embedded import stack, valkey
 from mlservice.embedded.process import Supervised
@@ -153,3 +154,11 @@ def test_api_processes_are_told_how_many_they_are() -> None:
     told = stack._environ(Settings(redis_url="redis://x", processes=3))
 
     assert Settings.from_environ(told).processes == 3
+
+
+def test_the_private_valkeys_file_is_not_written_anew_for_one_body(redis: Redis) -> None:
+    """Not before it has twice what the largest body has: one that comes is written once."""
+    found = redis.config_get("auto-aof-rewrite-min-size")
+
+    assert isinstance(found, dict)
+    assert int(found["auto-aof-rewrite-min-size"]) >= 2 * Settings().training_body_bytes

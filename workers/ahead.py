@@ -8,6 +8,7 @@ when its slot is needed, and when no piece comes for a while.
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ Piece = Callable[[int], Awaitable[tuple[bytes | None, int]]]
 
 _PATIENCE_S = 1.0
 _LOOK_AGAIN_S = 0.01
+# One by one they came more slowly than a child parses them.
+_AT_ONCE = 3
 
 
 class Reading:
@@ -64,6 +67,7 @@ class Reading:
         self._claimed = asyncio.Event()
         self._report: Report | None = None
         self._first, self._count = first
+        self._there = self._count
         run = pool.run(self._read, self._tell, most_bytes, limit=self._limit)
         self.fit = asyncio.create_task(run)
 
@@ -87,21 +91,26 @@ class Reading:
             self._report(progress)
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body, the next piece on its way while one is taken."""
+        """Yield the body, the next pieces on their way while one is taken."""
         if self._claimed.is_set() and not self._is_under_way:
             self._bound()
         self._is_under_way = True
-        piece = self._first or await self._next(0)
-        index = 0
-        while piece:
-            index += 1
-            coming = asyncio.create_task(self._next(index))
-            try:
-                yield piece
-                piece = await coming
-            finally:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+        piece, index = self._first, 1 if self._first else 0
+        coming: deque[asyncio.Task[bytes | None]] = deque()
+        try:
+            while True:
+                # Of pieces that are there some are asked for at once, of others the next one.
+                while not coming or (len(coming) < _AT_ONCE and index < self._there):
+                    coming.append(asyncio.create_task(self._next(index)))
+                    index += 1
+                if piece:
+                    yield piece
+                if not (piece := await coming.popleft()):
+                    return
+        finally:
+            for each in coming:
+                each.cancel()
+            await asyncio.gather(*coming, return_exceptions=True)
 
     async def _next(self, index: int) -> bytes | None:
         """Return a piece once it is there, None behind the last one.
@@ -114,6 +123,7 @@ class Reading:
         patient_until = time.monotonic() + _PATIENCE_S
         while not (is_whole := self._claimed.is_set()) or index < (self._count or index + 1):
             piece, count = await self._piece(index)
+            self._there = max(self._there, count)
             # What was claimed before it was asked for is whole.
             if is_whole:
                 self._count = count

@@ -19,6 +19,7 @@ from typing import Any
 
 from mlservice.errors import TrainerKilled, TrainingProblem, TrainingTimeout
 from mlservice.settings import Settings
+from mlservice.store import PIECE_BYTES
 from workers.exchange import Child, Pieces, Report
 
 _MOST_FORKS, _FORK_PAUSE_S = 5, 0.05
@@ -191,6 +192,8 @@ class Pool:
                 process.start()
             failing.pop_all()
         ours.setblocking(False)
+        # So that a child finds the next piece when it has read one.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE_BYTES)
         return Child(process, ours)
 
     def _overran(self) -> TrainingProblem:
