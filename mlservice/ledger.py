@@ -7,6 +7,7 @@ most. A process that is started again goes on from its file.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import msgspec
 from aiohttp import web
 
 from mlservice.figures import NOTHING, Figures, total
+
+logger = logging.getLogger(__name__)
 
 WRITE_S = 1.0
 _SUFFIX = ".json"
@@ -35,6 +38,7 @@ class Ledger:
         self._count = count
         self._file = file
         self._past = NOTHING
+        self._is_behind = False
 
     def own(self) -> Figures:
         """Return what this process has counted, and what those before it in its place had."""
@@ -54,11 +58,22 @@ class Ledger:
             self._past = msgspec.structs.replace(found, levels={})
         try:
             while True:
-                await asyncio.to_thread(_write, self._file, self.own())
+                await self._note(self._file, self.own())
                 await asyncio.sleep(WRITE_S)
         finally:
             last = msgspec.structs.replace(self.own(), levels={})
-            await asyncio.to_thread(_write, self._file, last)
+            await self._note(self._file, last)
+
+    async def _note(self, file: Path, figures: Figures) -> None:
+        """Write figures; a disk that takes nothing now may take the next ones."""
+        try:
+            await asyncio.to_thread(_write, file, figures)
+        except OSError as error:
+            if not self._is_behind:
+                logger.warning("figures cannot be written: %s", error.strerror)
+            self._is_behind = True
+        else:
+            self._is_behind = False
 
 
 def _write(file: Path, figures: Figures) -> None:

@@ -299,6 +299,30 @@ def _has_past(ledger: Ledger) -> Any:
     return has_past
 
 
+async def test_figures_that_cannot_be_written_are_written_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is gone, or a full disk, costs what is told meanwhile, and one line."""
+    monkeypatch.setattr("mlservice.ledger.WRITE_S", 0.01)
+    folder = tmp_path / "figures"
+    ledger = Ledger(lambda: NOTHING, folder / "1.json")
+    keeper = asyncio.create_task(ledger.keep())
+
+    async def is_told() -> bool:
+        return "figures cannot be written" in caplog.text
+
+    async def is_written() -> bool:
+        return (folder / "1.json").exists()
+
+    await until(is_told, within_s=5)
+    folder.mkdir()
+    await until(is_written, within_s=5)
+    keeper.cancel()
+    await asyncio.wait([keeper])
+
+    assert caplog.text.count("figures cannot be written") == 1
+
+
 async def test_a_process_alone_writes_nothing() -> None:
     """Without a file there is nobody to tell."""
     ledger = Ledger(lambda: NOTHING)

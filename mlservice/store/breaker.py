@@ -68,7 +68,7 @@ class Breaker:
         self.state = "open"
 
     async def _watch(self) -> None:
-        while not await self._probe():
+        while not await self._is_answered():
             self._open()
             await asyncio.sleep(self._pause_s)
             self.state = "half-open"
@@ -77,6 +77,14 @@ class Breaker:
         self.state = "closed"
         self._closed_at = time.monotonic()
         self._watching = None
+
+    async def _is_answered(self) -> bool:
+        try:
+            return await self._probe()
+        except Exception:
+            # Nobody else would ask again: the store would stay away for ever.
+            logger.exception("the store cannot be probed")
+            return False
 
     async def close(self) -> None:
         """Stop probing."""
