@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import add
 from typing import Any
 
 import msgspec
@@ -53,14 +54,14 @@ def _csv_rows(answer: Answer, unseen: ByRow) -> list[bytes]:
     probabilities = (
         answer.probabilities if digits is None else rounded(answer.probabilities, digits)
     )
-    starts = {label: (_quoted(label_name(label)) + ",").encode() for label in answer.form.labels}
+    starts = [(_quoted(name) + ",").encode() for name in answer.form.scorer.label_names]
     if answer.top is None:
         # JSON's writer of numbers is many times as fast as a loop of Python.
-        rows: Iterable[bytes] = _encode(probabilities.tolist())[2:-2].split(b"],[")
+        text = _encode(probabilities.tolist())[2:-2] + b",,"
+        rows: Iterable[bytes] = text.replace(b"],[", b",,\n").split(b"\n")
     else:
         rows = map(_csv_pairs, answer.top, probabilities.tolist())
-    labelled = zip(answer.predictions, rows, strict=True)
-    lines = [starts[label] + told + b",," for label, told in labelled]
+    lines = list(map(add, map(starts.__getitem__, answer.positions.tolist()), rows))
     for row, found in unseen.items():
         lines[row] += _csv_warnings(found)
     return lines
@@ -74,7 +75,8 @@ def _csv_warnings(unseen: Unseen) -> bytes:
 
 def _csv_pairs(labels: list[Any], numbers: list[float]) -> bytes:
     pairs = zip(labels, numbers, strict=True)
-    return ",".join(f"{_quoted(label_name(label))},{number!r}" for label, number in pairs).encode()
+    told = ",".join(f"{_quoted(label_name(label))},{number!r}" for label, number in pairs)
+    return told.encode() + b",,"
 
 
 def _csv_error(form: Form, error: str) -> bytes:
