@@ -287,6 +287,18 @@ async def test_wrong_options_are_refused_by_name(
     assert {error["parameter"] for error in problem["errors"]} == names
 
 
+async def test_of_thousands_of_wrong_members_twenty_are_told(
+    client: Client, settings: Settings
+) -> None:
+    """An answer is short, however much is wrong; it says how much that is."""
+    model_id = await store_model(settings, three_classes())
+    wrong = {f"n{number}": 0 for number in range(5000)}
+
+    problem = await refused(client, model_id, {"data": COLUMNS} | wrong)
+
+    assert (len(problem["errors"]), problem["error_count"]) == (20, 5000)
+
+
 async def test_wrong_members_beside_data_are_refused_by_place(
     client: Client, settings: Settings
 ) -> None:

@@ -112,7 +112,10 @@ class InvalidRequest(ClientProblem):
 
 
 class InvalidParameter(ClientProblem):
-    """A query parameter of this path is unknown or has a value it does not take."""
+    """A query parameter of this path is unknown or has a value it does not take.
+
+    `errors` names the first 20; of more, `error_count` may say how many there are.
+    """
 
     slug, title, status = "invalid-parameter", "A query parameter is wrong", 422
 

@@ -52,6 +52,7 @@ class PredictionRequest(Options, frozen=True, kw_only=True, forbid_unknown_field
 
 
 NAMES = Options.__struct_fields__
+_MOST_TOLD = 20
 
 
 def read_options(pairs: Iterable[tuple[str, str]], members: dict[str, Any]) -> Options:
@@ -67,7 +68,8 @@ def read_options(pairs: Iterable[tuple[str, str]], members: dict[str, Any]) -> O
     Raises
     ------
     InvalidParameter
-        With each option that is unknown, stands twice, or has a wrong value.
+        With each option that is unknown, stands twice, or has a wrong value; of more
+        than 20 with the first, and how many there are.
     """
     given: dict[str, Any] = dict(members)
     faults = [_fault(name, value, f"/{name}", strict=True) for name, value in members.items()]
@@ -82,7 +84,8 @@ def read_options(pairs: Iterable[tuple[str, str]], members: dict[str, Any]) -> O
         faults.append(_fault(top if by_class else name, text, None, strict=False))
     if found := [fault for fault in faults if fault]:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise InvalidParameter(found[0].detail + more, errors=found)
+        many = {"error_count": len(found)} if len(found) > _MOST_TOLD else {}
+        raise InvalidParameter(found[0].detail + more, errors=found[:_MOST_TOLD], members=many)
     return msgspec.convert(given, Options, strict=False)
 
 
