@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from mlservice.arrays import numbers_of
-from mlservice.cutting import PIECE_BYTES
 from mlservice.table.columns import Column
 from mlservice.table.records import from_records
 
-# Below, nobody waits for long: 10,000 rows of 30 short numbers are read in 5 ms.
-FROM_BYTES = 16 * PIECE_BYTES
+# Below, nobody waits for long, 9 ms for 10,000 x 30 in 6 MB, and reading all at once is a
+# twentieth faster.
+FROM_BYTES = 8 << 20
 _MOST_COLUMNS = 10_000
 # What stands before a list of rows, names and index, and behind it.
 _MOST_AROUND_BYTES = 1 << 20
