@@ -62,7 +62,9 @@ async def test_a_large_dry_run_is_refused(client: Client, redis: "Redis") -> Non
     assert list(redis.scan_iter()) == []
 
 
-@pytest.mark.parametrize(("text", "status"), [("false", 202), ("yes", 422), ("", 422)])
+@pytest.mark.parametrize(
+    ("text", "status"), [("false", 202), ("yes", 422), ("", 422), ("true&dry_run=false", 422)]
+)
 async def test_dry_run_is_true_or_false(client: Client, text: str, status: int) -> None:
     """Anything else is refused by name, since it might be meant as either."""
     found, document = await _post(client, f"/models?dry_run={text}", make_request())

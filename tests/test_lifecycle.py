@@ -294,7 +294,17 @@ async def test_a_page_that_ends_exactly_with_the_list_has_no_next(client: Client
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=501", "limit=x", "limit=１", "cursor=", "cursor=x", "state=x", "order=x"],
+    [
+        "limit=1&limit=2",
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "limit=１",
+        "cursor=",
+        "cursor=x",
+        "state=x",
+        "order=x",
+    ],
 )
 async def test_a_wrong_parameter_of_a_list_is_refused_by_name(client: Client, query: str) -> None:
     """A list takes its parameters in their ranges, and nothing else."""

@@ -147,8 +147,8 @@ def _is_dry(request: web.Request) -> bool:
         return False
     query = read_query(request.rel_url.raw_query_string)
     said = {text for name, text in query if name == DRY_RUN}
-    if said - {"true", "false"}:
-        detail = f"dry_run must be true or false, it is {min(said - {'true', 'false'})[:64]!r}."
+    if said not in ({"true"}, {"false"}, set()):
+        detail = f"dry_run must be true or false, it is {' and '.join(sorted(said))[:64]!r}."
         raise InvalidParameter(detail, errors=[Fault(parameter=DRY_RUN, detail=detail)])
     return "true" in said
 

@@ -44,6 +44,8 @@ def _page(request: web.Request) -> _Page:
     numbers: dict[str, int] = {}
     filters: dict[str, str] = {}
     for name, text in request.query.items():
+        if name in numbers or name in filters:
+            raise _wrong(name, f"{name} must be given once, it is given again.")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
         if (name == "limit" and 1 <= number <= MOST_LISTED) or (name == "cursor" and number):
             numbers[name] = number
@@ -68,4 +70,8 @@ def _wrong_parameter(name: str, text: str) -> InvalidParameter:
     }
     known = ", ".join(rules)
     detail = rules.get(name, f"The parameters are {known}, {name[:64]!r} is none of them.")
+    return _wrong(name, detail)
+
+
+def _wrong(name: str, detail: str) -> InvalidParameter:
     return InvalidParameter(detail, errors=[Fault(parameter=name, detail=detail)])
