@@ -115,9 +115,9 @@ def train(port: int, body: bytes, solver: str) -> float:
     return time.perf_counter() - begun
 
 
-def post(port: int, path: str) -> None:
-    """Post a table from a file, and wait until its model is ready."""
-    train(port, Path(path).read_bytes(), "lbfgs")
+def post(port: int, path: str) -> float:
+    """Post a table from a file, and return the seconds until its model is ready."""
+    return train(port, Path(path).read_bytes(), "lbfgs")
 
 
 @click.command()

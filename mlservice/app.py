@@ -18,6 +18,7 @@ from mlservice.address import url_of
 from mlservice.browsers import BROWSERS, Browsers
 from mlservice.cache import CACHE, ModelCache
 from mlservice.counts import COUNTS, Counts
+from mlservice.courtesy import COURTESY, Courtesy
 from mlservice.doorkeeper import Doorkeeper
 from mlservice.figures import Figures
 from mlservice.handlers.operations import VITALS, Vitals
@@ -67,6 +68,7 @@ def create_app(settings: Settings, figures: Path | None = None) -> web.Applicati
     app[CHANGES] = Changes(link)
     app[CHECKUP] = Checkup(link, settings)
     app[COUNTS] = Counts()
+    app[COURTESY] = Courtesy(lambda: app[COUNTS].answered, settings.upload_bytes_per_s)
     app[CACHE] = ModelCache(settings.cache_bytes, counts=app[COUNTS], watches=settings.drift)
     app[LEDGER] = Ledger(functools.partial(_count, app), figures)
     app[QUEUE] = lambda: queue_state(link, app[TRAININGS], settings)

@@ -108,9 +108,15 @@ class Counts:
     ----------
     most_models : int
         Models that are counted apart: those that were loaded last. The others are summed.
+
+    Attributes
+    ----------
+    answered : int
+        Requests that were answered.
     """
 
     def __init__(self, most_models: int = MOST_MODELS) -> None:
+        self.answered = 0
         self._most_models = most_models
         self._requests: dict[tuple[web.AbstractRoute | None, int], Durations] = {}
         self._models: OrderedDict[str, ModelCounts] = OrderedDict()
@@ -118,6 +124,7 @@ class Counts:
 
     def add_request(self, route: web.AbstractRoute | None, status: int, seconds: float) -> None:
         """Count a request that was answered."""
+        self.answered += 1
         durations = self._requests.get((route, status))
         if durations is None:
             # What finds no route has a new object for it each time.

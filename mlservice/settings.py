@@ -140,6 +140,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slow_client_bytes_per_s: Annotated[
         int, Meta(ge=1, description="Rate at which clients must send bodies and take answers.")
     ] = 16384
+    upload_bytes_per_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Rate at which one process reads large bodies of trainings and models, "
+            "together, while it answers other requests; 0: as fast as they come.",
+        ),
+    ] = 10 * MEBIBYTE
     drain_delay_s: Annotated[
         float,
         Meta(ge=0, description="Time between a stop, told by readiness, and the last connection."),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from mlservice.courtesy import COURTESY
 from mlservice.decoding import CODINGS, Decoded, Source
 from mlservice.errors import BodyTooLarge, UnsupportedMediaType
 from mlservice.reply import JSON_TYPE, Reply
@@ -32,6 +33,8 @@ _is_wait = re.compile(r"\s*wait\s*(?:[=;].*)?", re.IGNORECASE | re.DOTALL).fullm
 _wait = re.compile(r'\s*\w+\s*=\s*("?)([0-9]{1,9})\1\s*(?:;.*)?', re.DOTALL).fullmatch
 MOST_WAIT_S = 60
 _READ_BYTES = 1 << 18
+# The store needs nearly 2 ms for 1 MiB, in which other requests may wait for its core.
+_SMALL_BYTES = 1 << 16
 
 
 def respond(
@@ -134,6 +137,8 @@ def applied(wait_s: int | None) -> dict[str, str]:
 async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes]:
     """Yield a body in pieces of 1 MiB, the last one shorter.
 
+    After the first one, it gives way to other requests, and pieces are smaller meanwhile.
+
     Parameters
     ----------
     setting : str
@@ -157,7 +162,8 @@ async def read_pieces(request: web.Request, setting: str) -> AsyncIterator[bytes
         if size > most:
             raise _too_large(most, setting, "more")
         piece += chunk
-        while len(piece) >= PIECE_BYTES:
+        gave_way = size > PIECE_BYTES and await request.app[COURTESY].give_way(len(chunk))
+        while len(piece) >= (_SMALL_BYTES if gave_way else PIECE_BYTES):
             with memoryview(piece) as view:
                 whole = bytes(view[:PIECE_BYTES])
             del piece[:PIECE_BYTES]

@@ -87,7 +87,10 @@ class Machine(RuleBasedStateMachine):
         model_id = str(uuid.uuid4())
         self.run(self.models.append(model_id, b"body"))
         for _ in range(2):
-            self.run(self.models.create(model_id, name=None, description=DESCRIPTION))
+            create = self.models.create(
+                model_id, name=None, description=DESCRIPTION, appended_bytes=len("body")
+            )
+            self.run(create)
         self.expected[model_id] = Expected()
         return model_id
 

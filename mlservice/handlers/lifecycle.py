@@ -69,11 +69,13 @@ async def train(request: web.Request) -> web.Response:
     # A larger body is checked by its worker: parsing it here would stall other requests.
     once.add(sent.body)
     header = sent.header()
+    body_bytes = len(header) + len(sent.body)
     rest = await _append(models, model_id, header + sent.body)
     await _announce(request, models, model_id, len(header))
     async with contextlib.aclosing(read_ahead(pieces)) as coming:
         async for piece in coming:
             once.add(piece)
+            body_bytes += len(piece)
             if rest:
                 await models.append(model_id, rest)
             rest = await _append(models, model_id, piece)
@@ -82,6 +84,7 @@ async def train(request: web.Request) -> web.Response:
         name=name,
         description=msgspec.json.encode(description),
         piece=rest,
+        appended_bytes=body_bytes - len(rest),
         once=once,
     )
     replayed = {} if record.id == model_id else {"Idempotency-Replayed": "true"}

@@ -63,6 +63,7 @@ class Models:
         name: str | None,
         description: bytes,
         piece: bytes = b"",
+        appended_bytes: int = 0,
         once: Once = NEVER,
     ) -> Record:
         """Queue a training, most of whose body was appended before.
@@ -77,6 +78,8 @@ class Models:
             JSON object of what is known of it already.
         piece : bytes
             What was not appended of its body: less than 1 MiB, and its end.
+        appended_bytes : int
+            How large the rest of it is, as limits count it.
         once : Once
             Key and digest of a request that may be repeated.
 
@@ -107,6 +110,7 @@ class Models:
             limits.open_trainings, limits.open_trainings_per_tenant, limits.models_per_tenant,
             once.key, once.fingerprint, KEPT_MS,
             limits.open_bytes, limits.open_bytes_per_tenant, piece,
+            appended_bytes + len(piece),
         )  # fmt: skip
         if answer != b"ok":
             return await self._earlier(answer.decode(), told)

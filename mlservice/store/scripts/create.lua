@@ -2,8 +2,9 @@
 -- A record, its places in the sets, and arq's entry, all at once.
 -- ARGV: id tenant name description attempts queue entry payload queue_timeout_ms
 --       most_open most_open_of_tenant most_models key fingerprint kept_ms
---       most_bytes most_bytes_of_tenant piece
---       key: of a request that may be repeated, or empty; piece: the body's last, or empty
+--       most_bytes most_bytes_of_tenant piece size
+--       key: of a request that may be repeated, or empty; piece: the body's last, or empty;
+--       size: of the whole body
 -- Returns ok (also when this very call came before) and when the record was created;
 -- or replayed and the id of the model that the key made; or what stands against it, and
 -- how long one slot of each worker would take for all that are queued.
@@ -17,9 +18,7 @@ if before then
   return before
 end
 if ARGV[18] ~= '' then redis.call('RPUSH', data_of(id), ARGV[18]) end
--- All pieces but the last have 1 MiB.
-local pieces = redis.call('LLEN', data_of(id))
-local size = (pieces - 1) * 1048576 + #(redis.call('LINDEX', data_of(id), -1) or '')
+local pieces, size = redis.call('LLEN', data_of(id)), tonumber(ARGV[19])
 local function bytes_in(sum) return tonumber(redis.call('GET', sum) or 0) + size end
 local refusal
 if redis.call('ZCARD', OPEN) >= tonumber(ARGV[10]) then refusal = 'open_trainings'
