@@ -1,5 +1,6 @@
 """Metrics of predictions: scikit-learn's numbers under scikit-learn's names."""
 
+import threading
 import warnings
 from typing import Any
 
@@ -60,6 +61,28 @@ def test_score_is_scikit_learns(n_classes: int, seed: int) -> None:
 
     expected = scikit_learn_of(predicted)
     assert {name: getattr(found, name) for name in expected} == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_many_rows_without_weights_are_ranked_as_few_are(
+    has_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorted by two threads, or by one where there is no memory for another."""
+    if not has_memory:
+        monkeypatch.setattr(threading.Thread, "start", _lacks_memory)
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 600_001)
+    second = random.random(len(y)).round(4)
+    P = np.column_stack([1 - second, second])
+    predicted = Predicted(y=y, P=P, weight=np.ones(len(y)))
+
+    found = measured(predicted)
+
+    assert found.roc_auc == pytest.approx(theirs.roc_auc_score(y, second), rel=1e-9)
+
+
+def _lacks_memory(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
