@@ -25,7 +25,6 @@ TRAININGS = web.AppKey("trainings", Trainings)
 QUEUE: web.AppKey[Callable[[], Awaitable[QueueState]]] = web.AppKey("queue")
 JSON = JSON_TYPE
 
-
 _encode = msgspec.json.Encoder().encode
 # RFC 7240: a list, whose members may quote commas.
 _preferences = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+').findall
