@@ -11,7 +11,7 @@ from redis import Redis
 from mlservice import jobs
 from mlservice.schemas import Description
 from mlservice.settings import Settings
-from mlservice.store import Link, Models, Trainings, open_redis
+from mlservice.store import Link, Models, Trainings, keep_swept, open_redis
 from tests.conftest import Serve
 from tests.support import Client, get, make_model, make_request, store_model, until
 from workers.patience import PatientWorker
@@ -75,6 +75,37 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 async def _is(client: Client, model_id: str, state: str) -> bool:
     return bool((await get(client, f"/models/{model_id}"))["state"] == state)
+
+
+async def test_a_sweep_that_fails_is_not_the_last_one(
+    store: Store, settings: Settings, redis: "Redis"
+) -> None:
+    """Whatever it fails of, the next one does what is to be done."""
+    attempts = 0
+
+    def entry(model_id: str, attempt: int) -> jobs.Entry:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise LookupError("no words for this entry")
+        return jobs.entry(model_id, attempt)
+
+    model_id = await store.create()
+    redis.zrem("arq:queue", f"{model_id}:1")
+    link = Link(open_redis(settings), settings.store_timeout_s)
+    often = msgspec.structs.replace(settings, sweep_s=0.05)
+    sweeper = asyncio.create_task(keep_swept(Trainings(link, often, entry), often))
+
+    async def is_put_back() -> bool:
+        return redis.zscore("arq:queue", f"{model_id}:1") is not None
+
+    try:
+        await until(is_put_back, within_s=5)
+    finally:
+        sweeper.cancel()
+        await asyncio.wait([sweeper])
+        await link.close()
+    assert attempts == 2
 
 
 async def test_a_client_that_asks_finds_a_lost_training_without_a_sweep(

@@ -273,6 +273,9 @@ async def keep_swept(trainings: Trainings, settings: Settings, worker: str | Non
         except StoreUnavailable:
             # Workers that live must get to renew their leases first.
             sweeps_from = time.monotonic() + settings.lease_s
+        except Exception:
+            # Nobody would begin it again.
+            logger.exception("a sweep failed")
         # Never more than the setting: lease and sweep together bound how long a loss lasts.
         await asyncio.sleep(settings.sweep_s * random.uniform(0.6, 1.0))  # noqa: S311  # jitter
 
