@@ -93,6 +93,23 @@ async def test_a_lost_message_costs_a_second(client: Client, redis: "Redis") -> 
     await until(lambda: _is_listening(redis), within_s=5)
 
 
+async def test_a_message_that_is_no_text_deafens_nobody(
+    client: Client, redis: "Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever others send on the channel, the next change is heard."""
+    monkeypatch.setattr(changes, "READ_AGAIN_S", 60)
+    await until(lambda: _is_listening(redis), within_s=5)
+    model_id = await create(client, make_request())
+    waiting = asyncio.create_task(client.get(f"/models/{model_id}", headers=WAIT))
+    await until(lambda: _is_watched(client, model_id), within_s=5)
+
+    redis.publish("mls:changes", b"\xff")
+    await client.post(f"/models/{model_id}/cancel")
+
+    response = await asyncio.wait_for(waiting, 2)
+    assert (await response.json())["state"] == "cancelled"
+
+
 async def test_a_model_that_has_ended_is_not_waited_for(client: Client) -> None:
     """The document of an ended training is answered at once."""
     model_id = await create(client, make_request())

@@ -56,7 +56,8 @@ class Changes:
             while self._link.outages == outages:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
                 if message:
-                    self._wake(message["data"].decode())
+                    # Others may use the channel's name.
+                    self._wake(message["data"].decode(errors="replace"))
 
     async def events(self, model_id: str, after: str = "") -> list[Event]:
         """Return a model's next events, those after the one with the id `after`."""
