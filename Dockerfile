@@ -39,6 +39,7 @@ COPY --from=build-test /venv /venv
 WORKDIR /srv/mlservice
 # All but the packages themselves: the tests are for what is installed.
 COPY *.md LICENSE setup.cfg train.json Dockerfile docker-compose*.yml ./
+COPY benchmarks benchmarks
 COPY deploy deploy
 COPY docs docs
 COPY requirements requirements

@@ -1,5 +1,6 @@
 """What is deployed: the images' locked dependencies, and the manifests for Kubernetes."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from configparser import ConfigParser
 from pathlib import Path
@@ -70,6 +71,14 @@ def test_both_locks_pin_the_same_versions() -> None:
     """What is tested is what runs."""
     tested = locked("test.txt")
     assert {name: tested[name] for name in locked("run.txt")} == locked("run.txt")
+
+
+def test_the_tests_image_has_every_folder() -> None:
+    """A folder that tests read, or run, is there where they run in a container."""
+    copied = re.findall(r"^COPY (\w+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name.isalpha()}
+
+    assert folders - {"build", "dist"} <= set(copied)
 
 
 @pytest.mark.parametrize("name", ["api", "worker", "valkey"])
