@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from mlservice.embedded import stack, valkey
+from mlservice.embedded import process, stack, valkey
 from mlservice.embedded.process import Supervised
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
@@ -119,6 +119,54 @@ async def test_a_child_that_ends_is_started_again_and_told(
         await child.stop(5)
 
     assert "child ended with code 3" in caplog.text
+
+
+async def test_a_child_that_has_lived_for_long_is_started_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pause grows for a child that ends again and again, not with the days."""
+    monkeypatch.setattr(process, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(process, "_LONGEST_PAUSE_S", 0.1)
+    script = "import time; time.sleep(0.2)"
+    child = Supervised("child", [sys.executable, "-S", "-c", script], environ=os.environ)
+
+    await child.start()
+    try:
+        await until(lambda: asyncio.to_thread(_has_three, caplog), within_s=10)
+    finally:
+        await child.stop(5)
+
+    assert {record.getMessage() for record in caplog.records} == {
+        "child ended with code 0; next start in 0.01 s"
+    }
+
+
+def _has_three(caplog: pytest.LogCaptureFixture) -> bool:
+    return len(caplog.records) >= 3
+
+
+async def test_a_child_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start that the system refuses is not the last one."""
+    monkeypatch.setattr(process, "_FIRST_PAUSE_S", 0.01)
+    program, marks = tmp_path / "program", tmp_path / "marks"
+    program.write_text(f"#!/bin/sh\nprintf x >> {marks}\n")
+    program.chmod(0o700)
+    child = Supervised("child", [str(program)], environ=os.environ)
+
+    async def cannot_be_started() -> bool:
+        return "child cannot be started" in caplog.text
+
+    await child.start()
+    try:
+        program.rename(tmp_path / "away")
+        await until(cannot_be_started, within_s=10)
+        marks.unlink(missing_ok=True)
+        (tmp_path / "away").rename(program)
+        await until(lambda: asyncio.to_thread(marks.exists), within_s=10)
+    finally:
+        await child.stop(5)
 
 
 def _has_two(marks: Path) -> bool:

@@ -10,6 +10,7 @@ import ctypes
 import logging
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 logger = logging.getLogger(__name__)
@@ -72,11 +73,18 @@ class Supervised:
     async def _keep(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while self._process:
+            begun = time.monotonic()
             code = await self._process.wait()
+            if time.monotonic() - begun > _LONGEST_PAUSE_S:
+                pause_s = _FIRST_PAUSE_S
             logger.error("%s ended with code %d; next start in %g s", self.name, code, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            self._process = await self._spawn()
+            try:
+                self._process = await self._spawn()
+            except OSError as error:
+                # Too many processes or too little memory, for now.
+                logger.warning("%s cannot be started: %s", self.name, error.strerror)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
