@@ -14,7 +14,7 @@ from scipy.special import expit
 from mlservice.schemas import Description
 from mlservice.settings import Settings
 from tests.support import Client, create, get, iris_columns, work
-from workers.inference import MOST_PROGRAMME, Design, infer_from
+from workers.inference import Design, estimate
 from workers.training import train
 
 EXACT = {"C": None, "solver": "newton-cholesky", "tol": 1e-10, "max_iter": 200}
@@ -238,24 +238,12 @@ def test_standard_errors_are_in_the_units_of_the_column(scale: float) -> None:
     beta = np.array([[0, 0], [fitted.params[0], fitted.params[1] / scale]])
     X = np.column_stack([np.ones(80), x * scale])
 
-    found, _ = infer_from(Design(X=X, y=y, columns=["intercept", "x"], names=["0", "1"], beta=beta))
+    found, _ = estimate(Design(X=X, y=y, columns=["intercept", "x"], names=["0", "1"], beta=beta))
 
     assert found is not None
-    estimate = found.estimates["1"]["x"]
-    assert estimate.z == pytest.approx(fitted.tvalues[1], rel=1e-6)
-    assert estimate.std_error * scale == pytest.approx(fitted.bse[1], rel=1e-6)
-
-
-@pytest.mark.parametrize(("slope", "said"), [(1.0, ["separation"]), (-1.0, [])])
-def test_large_table_separated_in_all_rows_is_noticed(slope: float, said: list[str]) -> None:
-    """Beyond the size of a linear programme, a fit that is right in each row is separated."""
-    X = np.random.default_rng(0).normal(size=(MOST_PROGRAMME + 1, 1))
-    y = (X[:, 0] > 0).astype(np.intp)
-    beta = np.array([[0.0], [slope]])
-
-    _, warnings = infer_from(Design(X=X, y=y, columns=["a"], names=["0", "1"], beta=beta))
-
-    assert [warning.code for warning in warnings] == said
+    x_is = found.estimates["1"]["x"]
+    assert x_is.z == pytest.approx(fitted.tvalues[1], rel=1e-6)
+    assert x_is.std_error * scale == pytest.approx(fitted.bse[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("params", [{"C": 1.0}, {"C": 1e6, "solver": "lbfgs"}])
@@ -274,6 +262,44 @@ def test_weighted_fit_and_one_that_did_not_converge_have_no_inference() -> None:
 
     assert weighted.inference is unfinished.inference is None
     assert (codes(weighted), codes(unfinished)) == (["no-inference"], ["not-converged"])
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"class_weight": "balanced", "tol": 1e-3}, ["separation"]),
+        ({"tol": 1e-12, "max_iter": 20}, ["not-converged", "separation"]),
+    ],
+)
+def test_separation_is_said_of_weighted_and_of_unfinished_fits(
+    params: dict[str, Any], said: list[str]
+) -> None:
+    """More iterations would not help, which the advice of the other warning leaves open."""
+    data = random_table()
+    data["b"] = [float(y and i % 3 == 0) for i, y in enumerate(data["y"])]
+
+    assert codes(describe(data, solver="lbfgs", **({"max_iter": 10_000} | params))) == said
+
+
+def test_columns_that_follow_from_others_are_told_of_unfinished_fits() -> None:
+    """Their coefficients are arbitrary, however long a fit goes on."""
+    data = random_table()
+
+    described = describe({"c": data["a"], **data}, solver="lbfgs", max_iter=2)
+
+    assert {"not-converged", "rank-deficient"} <= {*codes(described)}
+
+
+def test_rows_that_count_nothing_separate_nothing_and_join_nothing() -> None:
+    """A class is told from the other in all rows that have a weight."""
+    data = random_table()
+    data["w"] = [float((a > 0) == y) for a, y in zip(data["a"], data["y"], strict=True)]
+    params = {"C": None, "tol": 1e-3, "max_iter": 10_000}
+    body = {"data": data, "target": "y", "sample_weight": "w", "params": params}
+
+    described = train(json.dumps(body).encode(), Settings()).description
+
+    assert codes(described) == ["separation"]
 
 
 def test_constant_has_a_name_of_its_own_beside_a_feature_called_intercept() -> None:

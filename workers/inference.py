@@ -13,23 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr
-from scipy.optimize import linprog
 from scipy.special import log_softmax, ndtr
 from sklearn.linear_model import LogisticRegression
 
 from mlservice.dataset import Dataset
 from mlservice.inference import Estimate, Inference, Likelihood
 from mlservice.schemas import FitWarning, label_name
+from workers.separation import is_separated
 
 Matrix = NDArray[np.float64]
 MOST_PARAMETERS = 2_000
 MOST_DENSE = 10_000_000
-# A linear programme of this many numbers takes about a second; beyond, only the separation of
-# all rows is noticed.
-MOST_PROGRAMME = 1_000_000
 _Z95 = 1.959963984540054
 _RANK = 1e-10
 _MOST_NAMED = 5
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +57,11 @@ class Design:
 
     @classmethod
     def of(cls, dataset: Dataset, fitted: LogisticRegression) -> "Design":
-        """Return what an estimator was fitted on, in the units of the input."""
+        """Return what an estimator was fitted on, in the units of the input; rows that count."""
         means, scales = dataset.preparation.scales
-        X = dataset.X if isinstance(dataset.X, np.ndarray) else dataset.X.toarray()
+        rows = _that_count(dataset)
+        X, y = dataset.X[rows], dataset.y[rows]
+        X = X if isinstance(X, np.ndarray) else X.toarray()
         columns = dataset.preparation.names
         beta, intercept = dataset.preparation.in_units_of_input(fitted.coef_, fitted.intercept_)
         if not dataset.preparation.is_identity:
@@ -73,7 +73,17 @@ class Design:
         if len(dataset.classes) == 2:
             beta = np.vstack([np.zeros_like(beta), beta])
         names = [label_name(label) for label in dataset.classes]
-        return cls(X=X, y=dataset.y, columns=columns, names=names, beta=beta - beta[0])
+        return cls(X=X, y=y, columns=columns, names=names, beta=beta - beta[0])
+
+
+def _that_count(dataset: Dataset) -> NDArray[np.intp] | slice:
+    """Return the rows that have a weight."""
+    weight, by_class = dataset.sample_weight, dataset.params["class_weight"]
+    counts = np.ones(len(dataset.y), bool) if weight is None else weight > 0
+    if isinstance(by_class, dict):
+        has_weight = [by_class.get(label_name(label), 1.0) > 0 for label in dataset.classes]
+        counts &= np.array(has_weight)[dataset.y]
+    return slice(None) if counts.all() else np.flatnonzero(counts)
 
 
 def _constant_name(columns: Collection[str]) -> str:
@@ -84,49 +94,71 @@ def _constant_name(columns: Collection[str]) -> str:
 
 
 def infer(
-    dataset: Dataset, fitted: LogisticRegression
+    dataset: Dataset, fitted: LogisticRegression, *, converged: bool
 ) -> tuple[Inference | None, list[FitWarning]]:
-    """Say how sure the coefficients of a converged fit are, where no penalty moves them.
+    """Say how sure the coefficients of a fit are, where no penalty moves them.
 
     Parameters
     ----------
     dataset : Dataset
         What was fitted on.
     fitted : LogisticRegression
-        Converged.
+        Where the fit stopped.
+    converged : bool
+        Whether that is the optimum.
 
     Returns
     -------
     inference : Inference or None
         None where it cannot be said, or the fit has a penalty.
     warnings : list of FitWarning
-        Why it cannot be said.
+        Why it cannot be said; of a fit that has not converged, why it never will.
     """
     if dataset.params["C"] is not None:
         return None, []
     if detail := _unfit(dataset):
-        return None, [FitWarning(code="no-inference", detail=detail)]
-    return infer_from(Design.of(dataset, fitted))
+        return None, _left_out(detail) if converged else []
+    design = Design.of(dataset, fitted)
+    told = no_optimum(design)
+    if told or not converged:
+        return None, told
+    if weighing := _weighing(dataset):
+        return None, _left_out(f"{weighing} changes what a row counts")
+    return estimate(design)
+
+
+def _left_out(detail: str) -> list[FitWarning]:
+    return [FitWarning(code="no-inference", detail=f"Inference is left out: {detail}.")]
+
+
+def _weighing(dataset: Dataset) -> str | None:
+    """Return what weighs rows, or None."""
+    if dataset.params["class_weight"] is not None:
+        return "class_weight"
+    return None if dataset.sample_weight is None else "sample_weight"
 
 
 def _unfit(dataset: Dataset) -> str | None:
-    """Return why nothing is said of a dataset's coefficients, or None."""
+    """Return why a fit's coefficients are not looked at, or None."""
     rows, columns = dataset.X.shape
-    if dataset.params["class_weight"] is not None:
-        return "Inference is left out: class_weight changes what a row counts."
-    if dataset.sample_weight is not None:
-        return "Inference is left out: sample_weight changes what a row counts."
     if dataset.params["fit_intercept"] is False and dataset.preparation.scales[0].any():
-        return "Inference is left out: standardised columns have a mean, and there is no intercept."
+        return "standardised columns have a mean, and there is no intercept"
     if (len(dataset.classes) - 1) * (columns + 1) > MOST_PARAMETERS:
-        return f"Inference is given for at most {MOST_PARAMETERS} parameters."
+        return f"it is given for at most {MOST_PARAMETERS} parameters"
     if rows * columns > MOST_DENSE and not isinstance(dataset.X, np.ndarray):
-        return f"Inference is given for at most {MOST_DENSE} cells of one-hot columns."
+        return f"it is given for at most {MOST_DENSE} cells of one-hot columns"
     return None
 
 
-def infer_from(design: Design) -> tuple[Inference | None, list[FitWarning]]:
-    """Say how sure the coefficients of a converged, unpenalised, unweighted fit are.
+def no_optimum(design: Design) -> list[FitWarning]:
+    """Return why no coefficients are the best ones, nothing where some are."""
+    if dependent := _dependent(design):
+        return [_rank_warning(dependent)]
+    return [_SEPARATED] if is_separated(design.X, design.y, design.beta) else []
+
+
+def estimate(design: Design) -> tuple[Inference | None, list[FitWarning]]:
+    """Say how sure the coefficients of an unpenalised, unweighted fit are.
 
     Parameters
     ----------
@@ -136,19 +168,10 @@ def infer_from(design: Design) -> tuple[Inference | None, list[FitWarning]]:
     Returns
     -------
     inference : Inference or None
-        None where it cannot be said.
+        None where the information has no inverse.
     warnings : list of FitWarning
         Why not.
-
-    References
-    ----------
-    K. Konis, "Linear programming algorithms for detecting separated data in
-    binary logistic regression models", Oxford, 2007.
     """
-    if dependent := _dependent(design):
-        return None, [_rank_warning(dependent)]
-    if _is_separated(design):
-        return None, [_SEPARATED]
     log_P = log_softmax(design.X @ design.beta.T, axis=1)
     errors = _errors(design, np.exp(log_P))
     if errors is None:
@@ -180,43 +203,25 @@ def _dependent(design: Design) -> list[str]:
     """Return columns that are combinations of others."""
     if len(design.X) < len(design.columns):
         return design.columns[len(design.X) :]
-    scaled = design.X / _largest(design.X)
-    norms = np.linalg.norm(scaled, axis=0)
-    scaled /= np.where(norms > 0, norms, 1)
-    R, order = qr(np.linalg.qr(scaled, "r"), mode="r", pivoting=True)
+    triangle = _triangle(design.X, _largest(design.X))
+    norms = np.linalg.norm(triangle, axis=0)
+    R, order = qr(triangle / np.where(norms > 0, norms, 1), mode="r", pivoting=True)
     small = np.abs(R.diagonal()) < _RANK * max(abs(R[0, 0]), 1)
     return [design.columns[position] for position in order[small]]
 
 
-def _is_separated(design: Design) -> bool:
-    """Tell whether a direction exists along which the likelihood only grows."""
-    n, d = design.X.shape
-    k = len(design.names)
-    if n * (k - 1) * (k - 1) * d > MOST_PROGRAMME:
-        return bool(((design.X @ design.beta.T).argmax(axis=1) == design.y).all())
-    scaled = design.X / _largest(design.X)
-    rows = np.arange(n)
-    margins = []
-    for other in range(k):
-        there = rows[design.y != other]
-        block = np.zeros((len(there), k, d))
-        block[np.arange(len(there)), design.y[there]] += scaled[there]
-        block[:, other] -= scaled[there]
-        margins.append(block[:, 1:].reshape(len(there), -1))
-    A = np.vstack(margins)
-    found = linprog(
-        -A.sum(axis=0),
-        A_ub=-A,
-        b_ub=np.zeros(len(A)),
-        bounds=(-1, 1),
-        options={"time_limit": 10.0},
-    )
-    return bool(found.status == 0 and -found.fun > 1e-6)
+def _triangle(X: Matrix, largest: Matrix) -> Matrix:
+    """Return R of the QR decomposition of the scaled columns, without a copy of them all."""
+    found = np.empty((0, X.shape[1]))
+    for start in range(0, len(X), _BLOCK):
+        stacked = np.vstack([found, X[start : start + _BLOCK] / largest])
+        found = np.asarray(np.linalg.qr(stacked, mode="r"))
+    return found
 
 
 def _largest(X: Matrix) -> Matrix:
     """Return each column's largest magnitude; squares of columns divided by it are in range."""
-    largest: Matrix = np.abs(X).max(axis=0)
+    largest: Matrix = np.maximum(X.max(axis=0), -X.min(axis=0))
     return np.where(largest > 0, largest, 1.0)
 
 

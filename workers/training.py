@@ -118,7 +118,7 @@ def _fit_and_measure(
         fitted_part(dataset, part[0], elsewhere) if part and refit else predictor(dataset, kept)
     )
     measured = evaluate(dataset, part, predict, fit_rows, processes=limits.search_processes)
-    inferred, why_not = infer(taken, estimator) if has_converged(told) else (None, [])
+    inferred, why_not = infer(taken, estimator, converged=has_converged(told))
     found = {
         "params": dataset.params | {"solver": estimator.solver},
         "solver_choice": _choice(dataset, estimator.solver),
