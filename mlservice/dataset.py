@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlservice import weights
 from mlservice.errors import Fault, InvalidTable, SingleClass
-from mlservice.kinds import check_name, read_column
+from mlservice.kinds import check_name, check_whole, read_column
 from mlservice.labels import cells, read_labels
 from mlservice.learning import learn
 from mlservice.limits import check_categories, check_columns, check_model, check_size
@@ -191,14 +191,12 @@ def prepare(request: TrainingRequest, limits: Settings, table: Table | None = No
     table = table or from_json(request.data)
     roles, names = _roles(request, table)
     _check_size(table, names, limits)
-    classes, y, columns = _read(request, table, names)
+    classes, y, columns, weight = _read(request, table, names, roles)
     options = request.preprocessing
     preparation = _learn(columns, options, limits)
     _check_classes(classes, request.target, table, len(preparation.names), limits)
     X = preparation.transform(columns)
     parting = {role: cells(table, name) for role, name in roles.items()}
-    weighting = request.sample_weight and cells(table, request.sample_weight)
-    weight = weights.read(weighting, y, classes) if weighting else None
     splits = split(request.evaluation, y, classes, parting, weight)
     params, search = _params(request, classes, splits, (X.shape[0], X.shape[1]), limits)
     return Dataset(
@@ -230,15 +228,21 @@ def _roles(request: TrainingRequest, table: Table) -> tuple[dict[str, str], list
 
 
 def _read(
-    request: TrainingRequest, table: Table, names: list[str]
-) -> tuple[tuple[Label, ...], NDArray[np.intp], dict[str, Column]]:
-    """Return classes, their codes and the features' columns, all that is wrong told at once."""
+    request: TrainingRequest, table: Table, names: list[str], roles: dict[str, str]
+) -> tuple[tuple[Label, ...], NDArray[np.intp], dict[str, Column], NDArray[np.float64] | None]:
+    """Return classes, codes, features' columns and weights, all that is wrong told at once."""
     faults = Faults()
     check_name(table, request.target, faults)
     classes, y = read_labels(table, request.target, faults)
     columns = {name: read_column(table, name, request.preprocessing, faults) for name in names}
+    for role, name in roles.items():
+        check_whole(table, name, role, faults)
+    weighting = request.sample_weight
+    weight = None if weighting is None else weights.read(table, weighting, faults)
     faults.check()
-    return classes, y, columns
+    if weight is not None:
+        weights.check_classes(weight, y, classes)
+    return classes, y, columns, weight
 
 
 def _params(

@@ -60,6 +60,23 @@ def check_name(table: Table, name: str, faults: Faults) -> None:
         )
 
 
+def check_whole(table: Table, name: str, role: str, faults: Faults) -> None:
+    """Note each cell of a column that parts the rows where it is missing, or of another kind."""
+    cells = table.columns[name]
+    if isinstance(cells, np.ndarray):
+        for row in np.flatnonzero(np.isnan(cells)).tolist():
+            faults.add(
+                table.pointer(name, row), _no_part(name, role, row, "a number, it is missing")
+            )
+        return
+    for row, detail in _misfits(cells, may_miss=False):
+        faults.add(table.pointer(name, row), _no_part(name, role, row, detail))
+
+
+def _no_part(name: str, role: str, row: int, detail: str) -> str:
+    return f"Row {row} of {name!r}, the {role}, must be {detail}."
+
+
 def kind_name(cell: object) -> str:
     """Return how to call a cell that is out of place."""
     names = {str: "text", type(None): "missing", list: "a list", dict: "an object"}
@@ -130,11 +147,11 @@ def _note_long(table: Table, name: str, cells: Iterable[tuple[int, Any]], faults
             )
 
 
-def _misfits(cells: list[Any]) -> Iterator[tuple[int, str]]:
+def _misfits(cells: list[Any], *, may_miss: bool = True) -> Iterator[tuple[int, str]]:
     """Yield each cell that is not of the kind of the first number or text, and why."""
     kinds = (type(cell) for cell in cells)
     first = next((kind for kind in kinds if kind in _NUMBERS or kind is str), float)
     fits, wanted = ({str}, "text") if first is str else (_NUMBERS, "a number")
     for row, cell in enumerate(cells):
-        if cell is not None and type(cell) not in fits:
+        if type(cell) not in fits and not (may_miss and cell is None):
             yield row, f"{wanted}, it is {kind_name(cell)}"

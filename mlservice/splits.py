@@ -32,7 +32,6 @@ from mlservice.schemas import FitWarning, Label
 
 Rows = NDArray[np.intp]
 Part = tuple[Rows, Rows]
-_NUMBERS = {int, float, bool}
 
 # The first check of an array looks for plugins on the disk: here, and not on the event loop.
 check_array([[0.0]])
@@ -153,15 +152,14 @@ def split(
     classes : tuple of str, int or bool
         The target's values.
     cells : dict
-        The columns that `taken` named, by their role.
+        The columns that `taken` named, by their role, each of one kind and without gaps.
     weight : ndarray of shape (n_samples,), optional
         What each sample counts.
 
     Raises
     ------
     InvalidEvaluation
-        If the rows are too few for the parts that were asked for, or a column
-        that parts them cannot.
+        If the rows are too few for the parts that were asked for.
     """
     asked = evaluation.test_size is not UNSET
     resolved = msgspec.structs.replace(
@@ -265,21 +263,13 @@ def check_folds(splits: Splits) -> None:
 
 
 def _groups(cells: list[Any]) -> Rows:
-    _check_kind("group", cells, [_NUMBERS, {str}])
     # In their order, so that the parts are those of scikit-learn with the cells themselves.
     numbers = {cell: number for number, cell in enumerate(sorted(set(cells)))}
     return np.array([numbers[cell] for cell in cells], np.intp)
 
 
 def _order(cells: list[Any]) -> Rows:
-    _check_kind("order", cells, [_NUMBERS, {str}])
     return np.array(sorted(range(len(cells)), key=cells.__getitem__), np.intp)
-
-
-def _check_kind(role: str, cells: list[Any], kinds: list[set[type]]) -> None:
-    found = set(map(type, cells))
-    if not any(found <= kind for kind in kinds):
-        raise _invalid(role, f"The {role} must be all numbers or all text, without gaps.")
 
 
 def _invalid(place: str, detail: str) -> InvalidEvaluation:

@@ -8,7 +8,7 @@ import pytest
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
 from mlservice.dataset import prepare
-from mlservice.errors import InvalidEvaluation, InvalidRequest
+from mlservice.errors import InvalidEvaluation, InvalidRequest, InvalidTable
 from mlservice.schemas import read_training
 from mlservice.settings import Settings
 from mlservice.splits import Splits
@@ -205,15 +205,30 @@ def test_fold_needs_every_class() -> None:
         prepare(read_training(msgspec.json.encode(body)), Settings())
 
 
-@pytest.mark.parametrize("cells", [["a", None], ["a", 1], [[1], [2]], [{}, {}]])
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["a", None], "text, it is missing"),
+        ([1, None], "a number, it is missing"),
+        (["a", 1], "text, it is a number"),
+        ([1, [2]], "a number, it is a list"),
+        (["a", {}], "text, it is an object"),
+    ],
+)
 @pytest.mark.parametrize("role", ["group", "order"])
-def test_column_that_parts_rows_has_no_gaps_and_one_kind(role: str, cells: list[Any]) -> None:
-    """Rows without a group or a place in the order are refused."""
+def test_column_that_parts_rows_has_no_gaps_and_one_kind(
+    role: str, cells: list[Any], words: str
+) -> None:
+    """Rows without a group or a place in the order are told with their place."""
     data = {"x": [1, 2], "part": cells, "y": [0, 1]}
     body = {"data": data, "target": "y", "evaluation": {role: "part"}}
 
-    with pytest.raises(InvalidEvaluation, match="all numbers or all text"):
+    with pytest.raises(InvalidTable) as refused:
         prepare(read_training(msgspec.json.encode(body)), Settings())
+
+    [fault] = refused.value.errors
+    assert fault.pointer == "/data/part/1"
+    assert fault.detail == f"Row 1 of 'part', the {role}, must be {words}."
 
 
 @pytest.mark.parametrize(

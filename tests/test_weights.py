@@ -88,13 +88,62 @@ def test_weights_change_the_digest() -> None:
     assert first != second
 
 
-@pytest.mark.parametrize("wrong", [-1, None, "1", 10**400, 1e101])
-def test_weight_that_is_none_is_refused(wrong: Any) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (-1, "negative"),
+        (None, "missing"),
+        ("1", "text"),
+        ([1], "a list"),
+        (10**400, "larger"),
+        (1e101, "larger"),
+    ],
+)
+def test_weight_that_is_none_is_refused(wrong: Any, words: str) -> None:
     """Negative, missing, text and numbers too large are told with their row."""
     weights = [1.0] * ROWS
     weights[7] = wrong
 
-    assert refusal(weights) == "A weight must be a number from 0 to 1e+100, that of row 7 is not."
+    with pytest.raises(InvalidTable) as refused:
+        train_weighted(table(weights))
+
+    [fault] = refused.value.errors
+    assert fault.pointer == "/data/w/7"
+    assert fault.detail == f"Row 7 of 'w' must be a weight from 0 to 1e+100, it is {words}."
+
+
+@pytest.mark.parametrize("form", ["application/json", "text/csv"])
+async def test_all_that_is_wrong_with_weights_parts_and_columns_is_told_at_once(
+    client: Client, form: str
+) -> None:
+    """Each cell with its row and column, and its line where there are lines."""
+    options = {"target": "y", "sample_weight": "w", "evaluation": {"group": "who"}}
+    columns: dict[str, list[Any]] = {
+        "x": [1, 2, 3, 4],
+        "w": [1, None, -2, 1],
+        "who": ["a", "b", None, "c"],
+        "y": ["n", "y", "n", None],
+    }
+    if form == "text/csv":
+        rows = zip(*columns.values(), strict=True)
+        lines = [",".join("" if cell is None else str(cell) for cell in row) for row in rows]
+        response = await client.post(
+            "/models?target=y&sample_weight=w&evaluation.group=who",
+            data="\n".join([",".join(columns), *lines]),
+            headers={"Content-Type": form},
+        )
+    else:
+        response = await client.post("/models", json={"data": columns, **options})
+
+    problem = await response.json()
+
+    assert response.status == 422
+    assert problem["type"] == "/problems/invalid-table"
+    places = [(each["pointer"], each.get("line")) for each in problem["errors"]]
+    assert places == [
+        (f"/data/{name}/{row}", row + 2 if form == "text/csv" else None)
+        for name, row in [("y", 3), ("who", 2), ("w", 1), ("w", 2)]
+    ]
 
 
 def test_class_without_weight_is_refused() -> None:

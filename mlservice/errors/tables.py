@@ -16,7 +16,8 @@ class InvalidTable(ClientProblem):
     """The table cannot be trained on.
 
     A column is ragged, mixes numbers and text, has no value or one of the wrong
-    type, or the target is absent or has missing values. `errors` lists the first 20 places;
+    type, the target is absent or has missing values, or a row has no weight, group or place in
+    the order where a column of them was named. `errors` lists the first 20 places;
     `error_count` says how many there are in all.
     """
 
@@ -52,7 +53,7 @@ class InvalidEvaluation(ClientProblem):
     """The rows cannot be parted as the evaluation asks.
 
     A class has too few rows for the parts, or a column that parts the rows is
-    absent or has gaps. Ask for a smaller part, fewer folds, or none.
+    absent. Ask for a smaller part, fewer folds, or none.
     """
 
     slug, title, status = "invalid-evaluation", "The evaluation does not fit the table", 422
