@@ -298,7 +298,9 @@ def test_numbers_that_are_read_at_once_are_what_the_careful_reader_reads(
     assert plain == careful
 
 
-@pytest.mark.parametrize("odd", ["1,2", "1,2,3,4", "1,2\n3", "9e99,2", "9e99", ""])
+@pytest.mark.parametrize("odd", [
+    "1,2", "1,2,3,4", "1,2\n3", "9e99,2", "9e99", "1,2,3,9e99,4,5,6", ""
+])  # fmt: skip
 def test_rows_of_other_lengths_are_found_among_numbers_that_are_read_at_once(odd: str) -> None:
     """As many cells in all are not as many in each row; an empty line is none."""
     rows = ["a,b,c", *NUMBERS[:3000], odd, *NUMBERS[3000:]]

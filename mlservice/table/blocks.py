@@ -136,7 +136,8 @@ class NumbersBlock:
                 return None
             text = text.replace(self._delimiter.encode(), b",")
         values = read_plain_decimals(text.replace(b"\n", _MARKED) + _MARKED[:-1])
-        if values is None or len(values) % (self._width + 1):
+        # A number that is like the last cell might hide that rows are too long.
+        if values is None or len(values) != (text.count(b"\n") + 1) * (self._width + 1):
             return None
         values = values.reshape(-1, self._width + 1)
         is_marked = values == _MARKER
