@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
@@ -35,6 +36,16 @@ def to_arrow(columns: Any) -> bytes:
 def both(columns: Any) -> list[Any]:
     """Return what each reader makes of the same table."""
     return [from_parquet(to_parquet(columns)), from_arrow_stream(to_arrow(columns))]
+
+
+def test_index_of_pandas_is_left_out() -> None:
+    """One without a name, such as that of a sample's rows; a column with a name is a column."""
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=[7, 5, 6])
+
+    for table in both(pa.Table.from_pandas(frame)):
+        assert list(table.columns) == ["a"]
+    for table in both(pa.Table.from_pandas(frame.rename_axis("day"))):
+        assert list(table.columns) == ["a", "day"]
 
 
 def test_types_become_numbers_booleans_and_text() -> None:

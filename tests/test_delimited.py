@@ -71,6 +71,8 @@ def refused(body: str | bytes, delimiter: str = ",") -> list[tuple[int | None, s
         ("a,b\n1e,e5\n", {"a": ["1e"], "b": ["e5"]}),
         ("ä,b\nß,1\n", {"ä": ["ß"], "b": [1]}),
         ("a,b\ntrue,null\n", {"a": ["true"], "b": ["null"]}),
+        (",a,b\n0,1,x\n5,2,y\n", {"a": [1, 2], "b": ["x", "y"]}),
+        ('"",a,b\n"r",1,"x"\n', {"a": [1], "b": ["x"]}),
     ],
 )
 def test_text_means_these_columns(body: str, columns: dict[str, list[Any]]) -> None:
@@ -327,6 +329,18 @@ def test_columns_may_stand_apart_from_the_matrix_of_the_others(apart: set[str]) 
     assert {name: list(column) for name, column in table.columns.items()} == values(body)
     assert not within or matrix_of(within) is not None
     assert table.is_finite
+
+
+def test_index_without_a_name_stands_apart_and_is_left_out() -> None:
+    """The other columns are one matrix, as they are without an index."""
+    body = "\n".join([",a,b,c", *(f"{i},{row}" for i, row in enumerate(NUMBERS))]).encode()
+
+    table = from_csv(body)
+
+    assert {name: list(column) for name, column in table.columns.items()} == values(
+        "\n".join(["a,b,c", *NUMBERS])
+    )
+    assert matrix_of(dict(table.columns)) is not None  # type: ignore[arg-type]  # arrays only
 
 
 @pytest.mark.parametrize("cells", [",2,3", "1e308,1e308,1e308"])

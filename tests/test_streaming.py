@@ -187,6 +187,14 @@ def test_names_that_do_not_fit_are_refused_before_the_answer(header: bytes) -> N
         transformed(header)
 
 
+def test_index_without_a_name_is_passed_over() -> None:
+    """What pandas writes is answered as if there were no index."""
+    plain = transformed(b"n,m,t\n1,2,x\n3,,y\n")
+
+    assert transformed(b",n,m,t\n0,1,2,x\n1,3,,y\n") == plain
+    assert transformed(b'"",n,m,t\n"0",1,2,x\n"1",3,,y\n') == plain
+
+
 def test_quoted_labels_and_names_are_read_back() -> None:
     """A class may hold whatever CSV quotes."""
     model = make_model(classes=('a,"b"\n', "c"), features=("x",), coef=[[1.0]], intercept=[0.0])

@@ -13,7 +13,7 @@ import msgspec
 
 from mlservice.errors import InvalidRow
 from mlservice.predicting.matching import Wanted, check_names
-from mlservice.table import Faults, Table
+from mlservice.table import Faults, Table, has_index
 from mlservice.table.blocks import Block, CarefulBlock, Irregular, PlainBlock, is_utf8, wrong_record
 
 MOST_ROW_BYTES = 1 << 20
@@ -220,7 +220,9 @@ class CsvReader:
         faults = Faults()
         for name in sorted({name for name in names if names.count(name) > 1}):
             faults.add(None, f"Column names must differ, {name[:128]!r} stands twice.", line=1)
-        check_names(Table({name: [] for name in names}), self._wanted, self._ignores_extra, faults)
+        columns = names[1:] if has_index(names) else names
+        known = Table({name: [] for name in columns})
+        check_names(known, self._wanted, self._ignores_extra, faults)
         faults.check(InvalidRow)
         self._layout = _Layout(names, self._wanted, self._delimiter)
         self._line += text[: begin + taken].count(b"\n")

@@ -10,7 +10,7 @@ from mlservice.table.bounds import Extent, extent_of_arrow, extent_of_parquet
 from mlservice.table.columns import MOST_FAULTS, Column, Faults, Table
 from mlservice.table.coming import Coming, Whole
 from mlservice.table.decimals import read_decimals
-from mlservice.table.delimited import from_csv
+from mlservice.table.delimited import from_csv, has_index
 from mlservice.table.forms import from_json
 from mlservice.table.lines import from_ndjson
 from mlservice.table.packed import from_msgpack
@@ -33,6 +33,7 @@ __all__ = [
     "from_msgpack",
     "from_ndjson",
     "from_parquet",
+    "has_index",
     "is_wrapped",
     "quick_table",
     "read_decimals",

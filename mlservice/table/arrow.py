@@ -6,6 +6,7 @@ Numbers of an Arrow stream are views of the body where they can be.
 """
 
 import importlib.util
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from mlservice.table.columns import Column, Faults, Table
 
 # Integers beyond are not told apart by float64.
 _EXACT = 2**53
+# What pandas calls an index without a name.
+_is_index = re.compile(r"__index_level_\d+__").fullmatch
 
 
 def check_installed() -> None:
@@ -83,6 +86,7 @@ def _read(body: bytes | bytearray, read: Any) -> Table:
 
 def _table(found: Any) -> Table:
     faults = Faults()
+    found = found.select([i for i, name in enumerate(found.column_names) if not _is_index(name)])
     names = found.column_names
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.add(f"/data/{escape(name)}", f"Column names must differ, {name!r} stands twice.")

@@ -1,7 +1,8 @@
 """CSV: RFC 4180 with a header row, in UTF-8.
 
 A column is numeric when every field of it that is not empty is a decimal number.
-An empty field is missing, an empty line is none.
+An empty field is missing, an empty line is none. A first column without a name is the
+index that pandas writes, and left out.
 """
 
 import codecs
@@ -151,10 +152,15 @@ def _maybe_numeric(names: list[str], texts: AbstractSet[str]) -> list[int]:
     return [column for column, name in enumerate(names) if name not in texts]
 
 
+def has_index(names: Sequence[str]) -> bool:
+    """Tell whether the first of some columns is the index that pandas and R write."""
+    return len(names) > 1 and names[0] == ""
+
+
 def _places(names: list[str], some: AbstractSet[str]) -> set[int]:
-    """Return where some columns stand; an empty name is that of the last one."""
+    """Return where some columns stand, and an index; an empty name is that of the last one."""
     last = names[-1] if "" in some else ""
-    return {place for place, name in enumerate(names) if name in some or name == last}
+    return {place for place, name in enumerate(names) if name in some or name in ("", last)}
 
 
 def _careful(
@@ -194,6 +200,8 @@ def _table(
     names: list[str], columns: list[Column], line_of: Callable[[int], int], *, is_finite: bool
 ) -> Table:
     named = dict(zip(names, columns, strict=True))
+    if has_index(names):
+        del named[""]
     table = Table(named, line_of=line_of, is_text=True, is_finite=is_finite)
     faults = Faults()
     if not table.rows:
