@@ -171,6 +171,32 @@ def test_row_that_is_too_long_is_told_and_passed_over() -> None:
     assert "at most 1048576 bytes" in told[1]
 
 
+@pytest.mark.parametrize("reads", ["csv", "ndjson"])
+def test_rows_after_one_that_is_too_long_are_all_answered_with_their_lines(reads: str) -> None:
+    """Also where a piece of the body ends just where that row does."""
+    good, wrong = (
+        (b"1,1,x\n", b"q,1,x\n")
+        if reads == "csv"
+        else (b'{"n": 1, "m": 1, "t": "x"}\n', b'{"n": "q", "m": 1, "t": "x"}\n')
+    )
+    long = b"x" * (2 * MOST_ROW_BYTES) + b"\n"
+    head = b"n,m,t\n" if reads == "csv" else b""
+    begin = head + good + long
+    cuts = (len(begin) - 5, len(begin), len(begin + good))
+
+    answer = transformed(begin + good + wrong + good, cuts=cuts, reads=reads)
+
+    line = 3 if reads == "csv" else 2
+    told = errors_of(answer)
+    assert [error.partition(":")[0] for error in told] == [
+        "",
+        f"Line {line}",
+        "",
+        f"Line {line + 2}",
+        "",
+    ]
+
+
 def test_quote_that_is_not_closed_is_one_bad_row() -> None:
     """Rows after it are predicted, once it is clear that it is not closed."""
     answer = transformed(b'n,m,t\n1,1,x\n1,1,"x\n1,1,x\n')

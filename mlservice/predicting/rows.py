@@ -32,7 +32,15 @@ class Rows(Protocol):
 
 
 class RowReader(Protocol):
-    """Cuts the text of a media type into rows."""
+    """Cuts the text of a media type into rows.
+
+    Attributes
+    ----------
+    line : int
+        The line of the body that is read next; who passes over lines adds them.
+    """
+
+    line: int
 
     def open(self, text: bytes) -> int | None:
         """Read what stands above the rows; return where they begin, None if that is not there."""
@@ -87,7 +95,7 @@ class NdjsonReader:
     """Reads NDJSON: one record a line, empty lines are none."""
 
     def __init__(self) -> None:
-        self._line = 1
+        self.line = 1
 
     def open(self, text: bytes) -> int | None:  # noqa: ARG002  # nothing stands above
         """Return where the rows begin: at once."""
@@ -97,8 +105,8 @@ class NdjsonReader:
         """Return the rows of a text, and where the last whole one ends."""
         end = _cut(text, is_last)
         lines = text[:end].split(b"\n")
-        rows = [(self._line + i, line) for i, line in enumerate(lines) if line.strip()]
-        self._line += len(lines) - 1
+        rows = [(self.line + i, line) for i, line in enumerate(lines) if line.strip()]
+        self.line += len(lines) - 1
         return NdjsonRows(rows), end
 
 
@@ -199,7 +207,7 @@ class CsvReader:
         self._wanted = wanted
         self._delimiter = delimiter
         self._ignores_extra = ignores_extra
-        self._line = 1
+        self.line = 1
         self._layout: _Layout | None = None
 
     def open(self, text: bytes) -> int | None:
@@ -225,7 +233,7 @@ class CsvReader:
         check_names(known, self._wanted, self._ignores_extra, faults)
         faults.check(InvalidRow)
         self._layout = _Layout(names, self._wanted, self._delimiter)
-        self._line += text[: begin + taken].count(b"\n")
+        self.line += text[: begin + taken].count(b"\n")
         return begin + taken
 
     def read(self, text: bytes, *, is_last: bool) -> tuple[Rows, int]:
@@ -234,16 +242,16 @@ class CsvReader:
             raise RuntimeError("The names of the columns come first.")
         end = _cut(text, is_last)
         if plain := self._plain(text[:end], self._layout):
-            self._line += len(plain)
+            self.line += len(plain)
             return plain, end
-        first, end = self._line, 0
+        first, end = self.line, 0
         records = []
         for line, cells, stop in self._records(text, is_last=is_last):
             end = stop
             # An empty line is no record.
             if cells:
                 records.append((first + line, cells))
-        self._line += text[:end].count(b"\n")
+        self.line += text[:end].count(b"\n")
         return CsvRows(self._layout, records), end
 
     def _plain(self, text: bytes, layout: _Layout) -> PlainRows | None:
@@ -257,7 +265,7 @@ class CsvReader:
             block = PlainBlock(text, layout.delimiter, layout.width)
         except Irregular:
             return None
-        return PlainRows(layout, text, block, self._line)
+        return PlainRows(layout, text, block, self.line)
 
     def _records(self, text: bytes, *, is_last: bool) -> Iterator[tuple[int, list[str] | str, int]]:
         """Yield line, cells or what is wrong, and where in the text the record ends."""

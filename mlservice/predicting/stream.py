@@ -16,7 +16,7 @@ from mlservice.table import Table
 
 # Numbers that are answered at a time, so that many classes of many rows take little memory.
 _MOST_CELLS = 1_000_000
-_TOO_LONG = f"The row must have at most {MOST_ROW_BYTES} bytes, it has more."
+_TOO_LONG = f"must have at most {MOST_ROW_BYTES} bytes, it has more."
 
 
 class Transformer:
@@ -82,8 +82,9 @@ class Transformer:
 
     def _rows_of(self, text: bytes, is_last: bool) -> Iterator[bytes]:
         if self._skips:
-            text = text[text.find(b"\n") + 1 or len(text) :]
-            self._skips = not text
+            _, found, text = text.partition(b"\n")
+            self._skips = not found
+            self._reader.line += len(found)
         rows, end = self._reader.read(text, is_last=is_last)
         for start in range(0, len(rows), self._most_rows):
             lines = self._lines(rows, start, min(start + self._most_rows, len(rows)))
@@ -91,7 +92,7 @@ class Transformer:
         self._rest = text[end:]
         if len(self._rest) > MOST_ROW_BYTES:
             self._rest, self._skips = b"", True
-            yield self._writer.error(self._form, _TOO_LONG) + b"\n"
+            yield self._writer.error(self._form, f"Line {self._reader.line}: {_TOO_LONG}") + b"\n"
 
     def _lines(self, rows: Rows, start: int, stop: int) -> list[bytes]:
         """Return the lines of some rows; where they cannot be answered together, by halves."""
