@@ -221,6 +221,26 @@ async def test_a_table_of_few_rows_counts_as_a_request(client: Client, settings:
     assert told["predictions"] == {"no": 1, "yes": 2}
 
 
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [("application/json", b'{"a": [1, 2], "b": [0, 0]}'), ("text/csv", b"a,b\n1,0\n2,0\n")],
+)
+async def test_rows_are_counted_by_the_class_that_is_told(
+    client: Client, settings: Settings, media_type: str, body: bytes
+) -> None:
+    """Where a threshold decides, it decides what is counted as well."""
+    model_id = await store_model(settings, make_model(coef=[[1.0, 0.0]], intercept=[0.0]))
+
+    await client.post(
+        f"/models/{model_id}/predictions?threshold.no=0",
+        data=body,
+        headers={"Content-Type": media_type},
+    )
+
+    told = await get(client, f"/models/{model_id}/statistics")
+    assert told["predictions"] == {"no": 2, "yes": 0}
+
+
 async def test_streamed_rows_are_counted(client: Client, settings: Settings) -> None:
     """By class as they come; the stream is one request, and a wrong row counts nothing."""
     model_id = await store_model(settings, make_model(coef=[[1.0, 0.0]], intercept=[0.0]))

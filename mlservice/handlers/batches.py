@@ -136,7 +136,7 @@ def _predict(
     check_size("numbers in an answer", cells, "prediction_cells", limits)
     scored = scorer.table.score(question.columns)
     told = answer(form, scored, question.columns)
-    by_class = np.bincount(scored.positions, minlength=len(scorer.labels)).tolist()
+    by_class = np.bincount(told.positions, minlength=len(scorer.labels)).tolist()
     if writer := LINES.get(answered_as):
         return _in_lines(writer, told, question.columns), by_class
     warnings = warnings_of(question.columns, features, scorer.profile)

@@ -101,9 +101,9 @@ class Transformer:
             columns = match(table, self._wanted, ignores_extra=self._ignores_extra)
             scored, outside = self._form.scorer.table.try_score(columns)
             self._check(scored, columns, table)
-            self._by_class += np.bincount(scored.positions, minlength=len(self._by_class))
-            unseen = self._novelty.by_row(columns, outside)
-            return self._writer.rows(answer(self._form, scored, columns), unseen)
+            told = answer(self._form, scored, columns)
+            self._by_class += np.bincount(told.positions, minlength=len(self._by_class))
+            return self._writer.rows(told, self._novelty.by_row(columns, outside))
         except (InvalidRow, InvalidTable) as problem:
             if stop - start == 1:
                 return [self._writer.error(self._form, _told(problem))]
