@@ -645,6 +645,35 @@ async def test_the_index_has_aliases_and_models(client: Client, settings: Settin
     assert set((await get(client, "/v2/models"))["models"]) == {"flowers", ready_id}
 
 
+async def test_what_is_told_of_an_alias_has_the_version_that_predicts(
+    client: Client, settings: Settings
+) -> None:
+    """An index or a state that named version 1 would send its reader to the oldest model."""
+    first = await store_model(settings, three_classes())
+    second = await store_model(settings, three_classes())
+    for model_id in (first, second):
+        await client.put("/aliases/flowers", json={"model": model_id})
+
+    async with client.post("/v2/repository/index") as response:
+        index = {each["name"]: each["version"] for each in await response.json()}
+    stats = await get(client, "/v2/models/flowers/stats")
+    old = await get(client, "/v2/models/flowers/versions/1/stats")
+    states = {
+        path: (await get(client, f"/v1/models/flowers{path}"))["model_version_status"]
+        for path in ("", "/versions/1", "/labels/latest", "/labels/previous")
+    }
+
+    assert index == {"flowers": "2", first: "1", second: "1"}
+    assert stats["model_stats"][0]["version"] == "2"
+    assert old["model_stats"][0]["version"] == "1"
+    assert {path: state["version"] for path, [state] in states.items()} == {
+        "": "2",
+        "/versions/1": "1",
+        "/labels/latest": "2",
+        "/labels/previous": "1",
+    }
+
+
 async def test_models_are_loaded_and_dropped(client: Client, settings: Settings) -> None:
     """Both answer 200; a dropped model is loaded again when it is asked."""
     model_id = await store_model(settings, three_classes())

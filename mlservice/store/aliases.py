@@ -65,7 +65,7 @@ class Aliases:
         self._link = link
         self._tenant = tenant
         self._clock = clock
-        self._kept: dict[str, tuple[str, float]] = {}
+        self._kept: dict[str, tuple[str, float, int]] = {}
 
     def known(self, name: str) -> str | None:
         """Return the id that an id or an alias means, if that needs no question to the store."""
@@ -94,16 +94,22 @@ class Aliases:
                 return kept[0]
             raise
 
+    async def revision(self, name: str) -> int:
+        """Return how often an alias was moved; it raises what `resolve` does."""
+        await self.resolve(name)
+        return self._kept[name][2]
+
     async def _look_up(self, name: str) -> str:
         begun = self._clock()
-        model = await self._link.call("HGET", keys.alias(self._tenant, name), "model")
+        key = keys.alias(self._tenant, name)
+        model, revision = await self._link.call("HMGET", key, "model", "revision")
         self._kept.pop(name, None)
         if model is None:
             raise not_found(name)
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         model_id: str = model.decode()
-        self._kept[name] = model_id, begun
+        self._kept[name] = model_id, begun, int(revision)
         return model_id
 
     async def move(self, name: str, model_id: str, *, tags: str = "") -> Alias:

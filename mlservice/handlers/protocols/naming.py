@@ -15,6 +15,8 @@ from mlservice.wire import caller, named_model
 
 MOST_LISTED = 1_000
 LATEST, PREVIOUS = "latest", "previous"
+# The version of an id.
+ONLY = "1"
 
 
 async def versioned_model(request: web.Request) -> str:
@@ -30,7 +32,7 @@ async def versioned_model(request: web.Request) -> str:
         return await named_model(request)
     name = request.match_info["id"]
     model_id = await named_model(request)
-    by_version = {"1": model_id, LATEST: model_id}
+    by_version = {ONLY: model_id, LATEST: model_id}
     if model_id != name:
         by_version = _targets(await caller(request).aliases.get(name))
     if version not in by_version:
@@ -79,25 +81,34 @@ def _targets(alias: Alias) -> dict[str, str]:
 
 
 def asked_version(request: web.Request) -> str | UnsetType:
-    """Return the version to answer with: the one that was asked for, or an id's only one."""
+    """Return the version that was asked for, if one was."""
+    return request.match_info.get("version", UNSET)
+
+
+async def meant_version(request: web.Request) -> str:
+    """Return the version that the path names, or that its label or its model's name means."""
     if version := request.match_info.get("version"):
         return version
-    return UNSET
+    if await named_model(request) == (name := request.match_info["id"]):
+        return ONLY
+    newest = await caller(request).aliases.revision(name)
+    return str(newest - 1 if request.match_info.get("label") == PREVIOUS else newest)
 
 
 async def versions(request: web.Request) -> list[str]:
     """Return the versions of the model that the path names, the newest last."""
     model_id = await named_model(request)
     if model_id == (name := request.match_info["id"]):
-        return ["1"]
+        return [ONLY]
     alias = await caller(request).aliases.get(name)
     newest = alias.revision
     return [str(version) for version in range(newest - len(alias.targets) + 1, newest + 1)]
 
 
-async def listed(request: web.Request) -> list[tuple[str, str]]:
-    """Return name and state of each alias and of the newest 1,000 models."""
+async def listed(request: web.Request) -> list[tuple[str, str, str]]:
+    """Return name, newest version and state of each alias and of the newest 1,000 models."""
     aliases = await caller(request).aliases.all()
     page, _ = await caller(request).models.page(limit=MOST_LISTED)
     # An alias points at nothing but a model that is ready.
-    return [(alias.name, "ready") for alias in aliases] + [(each.id, each.state) for each in page]
+    named = [(alias.name, str(alias.revision), "ready") for alias in aliases]
+    return named + [(each.id, ONLY, each.state) for each in page]

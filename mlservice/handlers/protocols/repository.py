@@ -7,8 +7,9 @@ from mlservice import __version__
 from mlservice.cache import CACHE
 from mlservice.counts import COUNTS, ModelCounts
 from mlservice.handlers.protocols.naming import (
-    asked_version,
+    ONLY,
     listed,
+    meant_version,
     versioned_model,
     versioned_scorer,
     versions,
@@ -49,7 +50,7 @@ async def server(_: web.Request) -> web.Response:
 async def names(request: web.Request) -> web.Response:
     """List the aliases, and the newest 1,000 models that are ready."""
     found = await listed(request)
-    return respond(ModelNames(models=[name for name, state in found if state == "ready"]))
+    return respond(ModelNames(models=[name for name, _, state in found if state == "ready"]))
 
 
 async def index(request: web.Request) -> web.Response:
@@ -59,11 +60,11 @@ async def index(request: web.Request) -> web.Response:
     entries = [
         IndexEntry(
             name=name,
-            version="1",
+            version=version,
             state=_STATES.get(state, "UNAVAILABLE"),
             reason="" if state == "ready" else f"the training is {state}",
         )
-        for name, state in await listed(request)
+        for name, version, state in await listed(request)
         if state == "ready" or not only_ready
     ]
     return respond(entries)
@@ -117,15 +118,14 @@ async def unload(request: web.Request) -> web.Response:
 async def statistics(request: web.Request) -> web.Response:
     """Tell how often this process has predicted by a model, and how long it took."""
     scorer = await versioned_scorer(request)
-    version = asked_version(request) or "1"
-    told = _told(request.match_info["id"], version, scorer.counts)
+    told = _told(request.match_info["id"], await meant_version(request), scorer.counts)
     return respond(Statistics(model_stats=[told]))
 
 
 async def all_statistics(request: web.Request) -> web.Response:
     """Tell how often this process has predicted by each model that it has loaded."""
     counts = request.app[COUNTS].of_tenant(caller(request).name)
-    told = [_told(model_id, "1", each) for model_id, each in counts.items()]
+    told = [_told(model_id, ONLY, each) for model_id, each in counts.items()]
     return respond(Statistics(model_stats=told))
 
 

@@ -7,7 +7,13 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from mlservice.handlers.protocols.coding import coded
-from mlservice.handlers.protocols.naming import asked_version, at_hand, listed, versioned_scorer
+from mlservice.handlers.protocols.naming import (
+    asked_version,
+    at_hand,
+    listed,
+    meant_version,
+    versioned_scorer,
+)
 from mlservice.handlers.protocols.working import worked
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
@@ -60,13 +66,13 @@ class V1Metadata(msgspec.Struct, frozen=True, kw_only=True):
 async def names(request: web.Request) -> web.Response:
     """List the aliases, and the newest 1,000 models that are ready."""
     found = await listed(request)
-    return respond(ModelNames(models=[name for name, state in found if state == "ready"]))
+    return respond(ModelNames(models=[name for name, _, state in found if state == "ready"]))
 
 
 async def status(request: web.Request) -> web.Response:
     """Tell that a model can predict."""
     await versioned_scorer(request)
-    version = VersionStatus(version=asked_version(request) or "1")
+    version = VersionStatus(version=await meant_version(request))
     return respond(ModelStatus(name=request.match_info["id"], model_version_status=[version]))
 
 
