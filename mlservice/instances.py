@@ -32,6 +32,8 @@ _MOST_BYTES, _MOST_ROWS = 8192, 8
 
 # The class of each row, by its position; of one row without numpy.
 Positions = Sequence[int] | NDArray[np.intp]
+# The one member of an object that is a text in base64.
+_ENCODED = "b64"
 
 
 def few_rows(sent: msgspec.Raw, scorer: Scorer) -> list[int] | None:
@@ -84,7 +86,7 @@ def from_rows(
     rows = read_json(_anything, sent)
     if not isinstance(rows, list):
         raise _wrong(member, "must be a list of instances, it is not")
-    if not rows or isinstance(rows[0], dict):
+    if not rows or (isinstance(rows[0], dict) and not _is_one_text(rows[0], wanted)):
         return from_records(rows, wanted, member, extra=extra)
     return _match(_from_lists(rows, wanted, member), wanted, member)
 
@@ -106,6 +108,12 @@ def from_columns(
     """Return a model's columns from an object of lists; it raises what `from_rows` does."""
     with told_at(member):
         return _match(from_json(sent), wanted, member, extra=extra)
+
+
+def _is_one_text(row: dict[str, Any], wanted: Wanted) -> bool:
+    """Tell whether an object is the value of a model's one feature."""
+    names = [feature.name for feature in wanted.features]
+    return row.keys() == {_ENCODED} and len(names) == 1 and names[0] != _ENCODED
 
 
 def _from_matrix(matrix: NDArray[Any], wanted: Wanted, member: str) -> Table:
@@ -146,10 +154,10 @@ def _match(table: Table, wanted: Wanted, member: str, *, extra: bool = False) ->
 
 def _text(cell: Any, member: str) -> Any:
     """Return a text that is sent as `{"b64": ...}`, everything else as it is."""
-    if not isinstance(cell, dict) or cell.keys() != {"b64"}:
+    if not isinstance(cell, dict) or cell.keys() != {_ENCODED}:
         return cell
     try:
-        return base64.b64decode(cell["b64"], validate=True).decode()
+        return base64.b64decode(cell[_ENCODED], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, TypeError, ValueError) as error:
         raise _wrong(member, "must have UTF-8 in base64 as b64, it has not") from error
 

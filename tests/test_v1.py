@@ -96,6 +96,20 @@ async def test_a_model_of_one_feature_takes_its_values_bare(
         assert (status, document) == (200, {"predictions": ["no", "yes"]})
 
 
+async def test_a_model_of_one_text_takes_it_bare_and_in_base64(
+    client: Client, settings: Settings
+) -> None:
+    """An instance may be `{"b64": …}`, as TensorFlow Serving has it."""
+    feature = Feature(name="t", kind="text", categories=("u", "v"))
+    model = make_model(described=(feature,), coef=[[-1.0, 1.0]], intercept=[0.0])
+    model_id = await store_model(settings, model)
+    u, v = ({"b64": base64.b64encode(text).decode()} for text in (b"u", b"v"))
+
+    for instances in (["u", "v"], [u, v], [u, "v"], [[u], [v]], [{"t": u}, {"t": "v"}]):
+        status, document = await post(client, f"{model_id}:predict", {"instances": instances})
+        assert (status, document) == (200, {"predictions": ["no", "yes"]})
+
+
 async def test_text_and_missing_values_are_predicted(client: Client, settings: Settings) -> None:
     """By position or by name, and text as base64 too."""
     model_id = await store_model(settings, mixed_model())
