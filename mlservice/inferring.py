@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from mlservice.errors import InvalidRequest
-from mlservice.instances import Positions, check_answer, remarks_of, wanted_of
+from mlservice.instances import THREAD_BYTES, Positions, check_answer, remarks_of, wanted_of
 from mlservice.limits import check_size
 from mlservice.predicting.choosing import likeliest
 from mlservice.predicting.matching import match
@@ -89,7 +89,8 @@ def infer(
         return _answer(scorer, named, found, wanted), found[0].positions
     text, rest = split(body, length)
     asked = read_request(text)
-    if not rest and (row := _single_row(asked, scorer)):
+    # In a thread no row is shown to the watch.
+    if not rest and len(body) < THREAD_BYTES and (row := _single_row(asked, scorer)):
         best, shares = scorer.score_row(row)
         if scorer.counts.watch:
             scorer.counts.watch.see(row)

@@ -27,7 +27,9 @@ from mlservice.table import Table, from_json
 
 _anything = msgspec.json.Decoder(Any)
 _matrix = msgspec.json.Decoder(list[list[float]])
-_MOST_BYTES, _MOST_ROWS = 8192, 8
+_MOST_ROWS = 8
+# A body of as many bytes is read by a thread: below, that costs more than it spares others.
+THREAD_BYTES = 8192
 
 
 # The class of each row, by its position; of one row without numpy.
@@ -39,13 +41,15 @@ _ENCODED = "b64"
 def few_rows(sent: msgspec.Raw, scorer: Scorer) -> list[int] | None:
     """Return the class of each of a few plain rows of numbers, without numpy's cost of a call.
 
+    On the event loop only, since the model's watch sees the rows.
+
     Returns
     -------
     list of int or None
         Positions of the classes; None for anything else, which `from_rows` reads or refuses,
         and for numbers that are outside the range of the training.
     """
-    if scorer.encoder or len(memoryview(sent)) > _MOST_BYTES:
+    if scorer.encoder:
         return None
     try:
         rows = _matrix.decode(sent)
@@ -53,9 +57,13 @@ def few_rows(sent: msgspec.Raw, scorer: Scorer) -> list[int] | None:
             return None
         if not all(map(scorer.extent.holds, rows)):
             return None
-        return [scorer.score_row(row)[0] for row in rows]
+        positions = [scorer.score_row(row)[0] for row in rows]
     except (msgspec.MsgspecError, RecursionError, InvalidRow):
         return None
+    if scorer.counts.watch:
+        for row in rows:
+            scorer.counts.watch.see(row)
+    return positions
 
 
 def from_rows(

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from mlservice.errors import InvalidRequest
 from mlservice.instances import (
+    THREAD_BYTES,
     Positions,
     check_answer,
     few_rows,
@@ -104,7 +105,7 @@ def predicted(scorer: Scorer, body: bytes | bytearray, limits: Settings) -> Answ
         If the body is not what the model takes.
     """
     asked = read_json(_request, unwrapped(body))
-    if asked.instances is not UNSET and asked.inputs is UNSET:
+    if len(body) < THREAD_BYTES and asked.instances is not UNSET and asked.inputs is UNSET:
         rows = few_rows(asked.instances, scorer)
         if rows and len(rows) * len(scorer.labels) <= limits.prediction_cells:
             return _encode(V1Predictions(predictions=labels_at(scorer, rows))), rows

@@ -243,6 +243,28 @@ async def test_drift_is_told_of_queries_and_tables(client: Client, settings: Set
     assert statistics["rows"] == 302
 
 
+@pytest.mark.parametrize("protocol", ["v2", "v1", "mlflow"])
+@pytest.mark.parametrize("rows", [1, 3, 9, 2000])
+async def test_drift_is_told_of_each_protocol(
+    client: Client, settings: Settings, protocol: str, rows: int
+) -> None:
+    """Few rows or many, in a small body or in one that a thread reads, are looked at once."""
+    model_id = await store_model(settings, model_with_profile())
+    X = [[0.25, -0.25]] * rows
+    tensor = {"name": "i", "datatype": "FP64", "shape": [rows, 2], "data": X}
+    path, body = {
+        "v2": (f"/v2/models/{model_id}/infer", {"inputs": [tensor]}),
+        "v1": (f"/v1/models/{model_id}:predict", {"instances": X}),
+        "mlflow": (f"/models/{model_id}/invocations", {"inputs": X}),
+    }[protocol]
+
+    await client.post(path, json=body)
+
+    told = (await get(client, f"/models/{model_id}/drift"))["features"]
+    # Of a table 1,000 are looked at.
+    assert {each["rows"] for each in told} == {min(rows, 1000)}
+
+
 async def test_drift_can_be_switched_off(aiohttp_client: Any, settings: Settings) -> None:
     """Then nothing is counted, and nothing is told."""
     off = msgspec.structs.replace(settings, drift=False)

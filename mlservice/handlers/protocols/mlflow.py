@@ -7,6 +7,7 @@ from mlservice.errors import UnsupportedMediaType
 from mlservice.handlers.protocols.coding import coded
 from mlservice.handlers.protocols.naming import at_hand, scorer_of, versioned_scorer
 from mlservice.handlers.protocols.working import worked
+from mlservice.instances import THREAD_BYTES
 from mlservice.scoring import Scorer
 from mlservice.scoring_server import MEDIA_TYPES, invoked
 from mlservice.sent import JSON, PARQUET
@@ -14,8 +15,6 @@ from mlservice.wire import SETTINGS, check_media_type, read_whole
 
 # The model that is asked where the path names none.
 ALIAS = "default"
-# Below, a thread costs more than it spares the other requests.
-_ON_THE_LOOP = 8 * 1024
 _UTF8 = {"utf-8", "utf8"}
 
 
@@ -39,7 +38,7 @@ async def _invoke(request: web.Request, scorer: Scorer) -> web.Response:
     body = await read_whole(request, "prediction_body_bytes")
     asked = (scorer, body, media_type, request.app[SETTINGS])
     # The size of Parquet says nothing of what it decodes to.
-    beside = len(body) >= _ON_THE_LOOP or media_type == PARQUET
+    beside = len(body) >= THREAD_BYTES or media_type == PARQUET
     return await coded(request, await worked(scorer, invoked, asked, beside=beside))
 
 

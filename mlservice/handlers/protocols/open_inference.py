@@ -6,12 +6,11 @@ from mlservice.handlers.protocols.coding import coded
 from mlservice.handlers.protocols.naming import asked_version, at_hand, versioned_scorer
 from mlservice.handlers.protocols.working import worked
 from mlservice.inferring import Named, infer
+from mlservice.instances import THREAD_BYTES
 from mlservice.tensors import HEADER_LENGTH
 from mlservice.wire import SETTINGS, check_coding, read_whole
 
 OCTETS = "application/octet-stream"
-# Below, a thread costs more than it spares the other requests.
-_ON_THE_LOOP = 8 * 1024
 
 
 async def predict(request: web.Request) -> web.Response:
@@ -21,7 +20,7 @@ async def predict(request: web.Request) -> web.Response:
     body = await read_whole(request, "prediction_body_bytes")
     named = Named(request.match_info["id"], asked_version(request))
     asked = (scorer, named, body, request.headers.get(HEADER_LENGTH), request.app[SETTINGS])
-    answered = await worked(scorer, infer, asked, beside=len(body) >= _ON_THE_LOOP)
+    answered = await worked(scorer, infer, asked, beside=len(body) >= THREAD_BYTES)
     if answered.json_bytes is None:
         return await coded(request, answered.body)
     headers = {HEADER_LENGTH: str(answered.json_bytes)}

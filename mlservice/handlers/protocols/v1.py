@@ -15,14 +15,12 @@ from mlservice.handlers.protocols.naming import (
     versioned_scorer,
 )
 from mlservice.handlers.protocols.working import worked
+from mlservice.instances import THREAD_BYTES
 from mlservice.scoring import Scorer
 from mlservice.settings import Settings
 from mlservice.tensors.metadata import ModelNames, TensorMetadata, inputs_of, outputs_of
 from mlservice.v1 import Answered, classified, explained, predicted
 from mlservice.wire import SETTINGS, check_coding, read_whole, respond
-
-# Below, a thread costs more than it spares the other requests.
-_ON_THE_LOOP = 8 * 1024
 
 
 class StatusCode(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,5 +107,5 @@ async def _answer(
     check_coding(request)
     body = await read_whole(request, "prediction_body_bytes")
     asked = (scorer, body, request.app[SETTINGS])
-    told = await worked(scorer, answer, asked, beside=len(body) >= _ON_THE_LOOP)
+    told = await worked(scorer, answer, asked, beside=len(body) >= THREAD_BYTES)
     return await coded(request, told)
