@@ -2,10 +2,11 @@
 
 Each feature's values are counted in bins: numbers between the deciles of the
 training, texts by category, and apart from them what is missing or was not
-seen. A decile that is the largest value ends the last bin, and deciles that are
-the same are one. The measure is the population stability index: with e and a
-the shares of a bin in training and in what was asked, the sum of
-(a - e) ln(a / e). Half a row is added to every bin, so that no share is zero.
+seen. Deciles that are the same are one; where the largest value is a decile it
+has a bin of its own, and where all rows had one value, so has that. The measure
+is the population stability index: with e and a the shares of a bin in training
+and in what was asked, the sum of (a - e) ln(a / e). Half a row is added to
+every bin, so that no share is zero.
 
 Where nothing has changed the index is about (bins - 1) (1/n + 1/m) for n rows
 asked and m trained on: this noise is told beside it, and taken off before it is
@@ -15,7 +16,7 @@ judged.
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import add
 from random import Random
 from threading import Lock
@@ -47,6 +48,8 @@ MOST_FEATURES = 200
 # Beyond, counts are halved: what was asked lately weighs more.
 _MOST_ROWS = 100_000
 MODERATE, MAJOR = 0.1, 0.25
+# About what is not above each decile, of models of a format that does not tell it.
+_TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
 # The index is judged when the noise of what was asked is at most this.
 MOST_NOISE = 0.05
 
@@ -73,9 +76,9 @@ class _Bins:
             # The last is for texts that training had not seen.
             self.expected = [*map(float, profile.counts), 0.0]
         else:
-            below = _below(profile)
-            self._edges = np.array(list(below)[:-1])
-            shares = np.diff([0.0, *below.values()]) * profile.count
+            ends = _ends(profile)
+            self._edges = np.array(list(ends)[:-1])
+            shares = np.diff([0.0, *ends.values()]) * profile.count
             self.expected = [*shares.tolist(), float(missing)]
         self._places = {label: place for place, label in enumerate(labels(feature))}
 
@@ -100,12 +103,29 @@ class _Bins:
         return counts
 
 
-def _below(profile: FeatureProfile) -> dict[float, float]:
+def _ends(profile: FeatureProfile) -> dict[float, float]:
     """Return the upper ends of the bins, and the share of rows that are not above each."""
-    deciles = () if profile.deciles is UNSET else profile.deciles
-    below = {edge: (place + 1) / (len(deciles) + 1) for place, edge in enumerate(deciles)}
-    below.pop(math.inf if profile.max is UNSET else profile.max, None)
-    return below | {math.inf: 1.0}
+    if profile.deciles is UNSET or profile.max is UNSET:
+        return {math.inf: 1.0}
+    below = math.nextafter(profile.max, -math.inf)
+    if profile.min == profile.max:
+        return {below: 0.0, profile.max: 1.0, math.inf: 1.0}
+    shares = _TENTHS if profile.shares is UNSET else profile.shares
+    pairs = zip(profile.deciles, shares, strict=True)
+    found = {edge if edge < profile.max else below: share for edge, share in pairs}
+    if profile.shares is UNSET:
+        found.pop(below, None)
+    return _filled(found) | {math.inf: 1.0}
+
+
+def _filled(ends: Mapping[float, float]) -> dict[float, float]:
+    """Leave out the ends of bins that no row of the training is in."""
+    found: dict[float, float] = {}
+    last = 0.0
+    for end, share in ends.items():
+        if last < share < 1.0:
+            found[end] = last = share
+    return found
 
 
 class Watch:

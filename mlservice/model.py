@@ -1,10 +1,10 @@
 """What a trained model is, and its stored form.
 
-The stored form (format 4) is one msgpack map with exactly these members, `profile` optional:
+The stored form (format 5) is one msgpack map with exactly these members, `profile` optional:
 
 ============  =========================================================
 ``format``    the text ``mlservice.model``
-``version``   the integer 4
+``version``   the integer 5
 ``features``  list of maps, in the order of the table, see below
 ``target``    str, the column that is predicted
 ``classes``   map ``{"type": "text"|"integer"|"boolean", "labels": [...]}``,
@@ -38,12 +38,14 @@ column of its text.
 The profile is ``{"rows": int, "classes": [int, ...], "features": [...]}``: the rows
 of each class, and a map for each feature in its order. ``count`` is the number of
 rows that have it. A numeric feature that some row has: ``min``, ``max``, ``mean``,
-``std`` (n in the denominator), and ``deciles``, nine ascending values; of tables of more
-than 1,000,000 cells they are those of every n-th row. A text feature: ``counts``, the
-rows of each category, then of a missing text where ``missing`` is true. Numbers are
-finite and in the units of the input.
+``std`` (n in the denominator), ``deciles``, nine ascending values, and ``shares``, which may
+be left out: for each decile the share of the rows that are not above it, or, where it is
+``max``, are below it. Of tables of more than 1,000,000 cells both are those of every n-th
+row. A text feature: ``counts``, the rows of each category, then of a missing text where
+``missing`` is true. Numbers are finite and in the units of the input.
 
-Format 3 is the same without a reference, ``version`` is 3. Format 2 is format 3 without
+Format 4 is the same without shares, ``version`` is 4. Format 3 is format 4 without a
+reference, ``version`` is 3. Format 2 is format 3 without
 a profile, ``version`` is 2.
 
 Format 1 is format 2 without preparation: ``version`` is 1, and each feature is
@@ -81,7 +83,7 @@ from mlservice.stored import (
 
 FORMAT = "mlservice.model"
 MEDIA_TYPE = "application/vnd.mlservice.model+msgpack"
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +186,10 @@ def _read_profile(stored: Stored, n_classes: int) -> Profile | None:
     if stored.profile is UNSET:
         return None
     must(stored.version >= 3, "a profile is not of its format")
-    return read_profile(stored.profile, stored.features, n_classes)
+    profile = read_profile(stored.profile, stored.features, n_classes)
+    has_shares = any(each.shares is not UNSET for each in profile.features)
+    must(not has_shares or stored.version >= 5, "shares are not of its format")
+    return profile
 
 
 def _check_features(stored: Stored) -> None:

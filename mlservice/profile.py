@@ -7,6 +7,7 @@ what is missing.
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -37,8 +38,9 @@ class FeatureProfile(
     """What a feature was like.
 
     A number that some row has: `min`, `max`, `mean`, `std` (with n in the
-    denominator) and `deciles`, nine values that occur, ascending. A text: `counts`,
-    in the order of `preparation.labels`.
+    denominator), `deciles`, nine values that occur, ascending, and of each decile in
+    `shares` how much of the rows is not above it; of one that is `max`, is below it.
+    A text: `counts`, in the order of `preparation.labels`.
     """
 
     count: int
@@ -47,6 +49,7 @@ class FeatureProfile(
     mean: float | UnsetType = UNSET
     std: float | UnsetType = UNSET
     deciles: tuple[float, ...] | UnsetType = UNSET
+    shares: tuple[float, ...] | UnsetType = UNSET
     counts: tuple[int, ...] | UnsetType = UNSET
 
 
@@ -124,14 +127,25 @@ def _numbers(values: NDArray[np.float64], every: int) -> FeatureProfile:
     ordered = np.sort(values[::every])
     mean = float(scaled.mean())
     places = np.rint(np.arange(1, DECILES + 1) / (DECILES + 1) * (len(ordered) - 1))
+    deciles = ordered[places.astype(np.intp)]
     return FeatureProfile(
         count=len(values),
         min=least,
         max=most,
         mean=mean * unit,
         std=_deviation(scaled, mean) * unit,
-        deciles=tuple(ordered[places.astype(np.intp)].tolist()),
+        deciles=tuple(deciles.tolist()),
+        shares=tuple(_shares(ordered, deciles, most).tolist()),
     )
+
+
+def _shares(
+    ordered: NDArray[np.float64], deciles: NDArray[np.float64], most: float
+) -> NDArray[np.float64]:
+    # All are at most the largest value: of that, only who is below it tells something.
+    up_to, below = (np.searchsorted(ordered, deciles, side) for side in ("right", "left"))
+    found: NDArray[np.float64] = np.where(deciles < most, up_to, below) / len(ordered)
+    return found
 
 
 def _deviation(values: NDArray[np.float64], mean: float) -> float:
@@ -176,4 +190,10 @@ def _is_of_number(found: FeatureProfile, _: Feature) -> bool:
         return False
     ordered = [numbers[0], *found.deciles, numbers[1]]
     is_whole = len(found.deciles) == DECILES and all(map(math.isfinite, [*numbers, *ordered]))
-    return is_whole and ordered == sorted(ordered) and numbers[3] >= 0
+    are_shares = found.shares is UNSET or _are_shares(found.shares)
+    return is_whole and ordered == sorted(ordered) and numbers[3] >= 0 and are_shares
+
+
+def _are_shares(shares: Sequence[float]) -> bool:
+    ascending = all(low <= high for low, high in pairwise([0.0, *shares, 1.0]))
+    return len(shares) == DECILES and ascending

@@ -15,7 +15,7 @@ from mlservice.drift import MOST_FEATURES, Watch, drift_of, psi
 from mlservice.figures import DriftFigures
 from mlservice.model import Model
 from mlservice.preparation import Column, Preparation, Texts
-from mlservice.profile import profile_of
+from mlservice.profile import Profile, profile_of
 from mlservice.schemas import Feature
 from mlservice.settings import Settings
 from tests.support import Client, Server, get, make_model, store_model
@@ -123,15 +123,46 @@ def test_a_shift_is_told_by_its_size(shift: float, verdict: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "column", [np.zeros(300), np.repeat([0.0, 1.0], 150), np.arange(300) % 3.0]
+    "counts", [[1000], [500, 500], [199, 801], [950, 50], [50, 950], [199, 200, 200, 200, 201]]
 )
-def test_the_same_rows_are_stable_whatever_their_ties(column: NDArray[np.float64]) -> None:
-    """Columns of few values have fewer bins, not drift."""
-    watch = watch_of(column.astype(float))
+def test_the_index_of_few_values_is_that_of_their_counts(counts: list[int]) -> None:
+    """Each value has a bin and its own share: the same rows are none apart, others by how many."""
+    column = np.repeat(np.arange(len(counts), dtype=np.float64), counts)
+    same, other = watch_of(column), watch_of(column)
 
-    ask(watch, [column.astype(float)], is_table=False)
+    ask(same, [column], is_table=True)
+    ask(other, [column[::-1][:600]], is_table=True)
 
-    assert drift_of(watch.figures())[0].verdict == "stable"
+    shifted = np.bincount(column[::-1][:600].astype(int), minlength=len(counts)).tolist()
+    empty = [0] if len(counts) > 1 else [0, 0, 0]
+    assert drift_of(same.figures())[0].psi == pytest.approx(0.0, abs=1e-15)
+    assert drift_of(other.figures())[0].psi == pytest.approx(
+        psi([*map(float, counts), *empty], [*shifted, *empty])
+    )
+
+
+@pytest.mark.parametrize("value", [2.0, 4.0])
+def test_a_column_that_was_always_the_same_drifts_when_it_is_not(value: float) -> None:
+    """What is below and what is above the only value has a bin, which training left empty."""
+    watch = watch_of(np.full(1000, 3.0))
+
+    ask(watch, [np.repeat([3.0, value], 300)], is_table=True)
+
+    assert drift_of(watch.figures())[0].verdict == "major"
+
+
+def test_models_of_an_older_format_are_held_against_tenths() -> None:
+    """Where the shares are not told each decile ends a tenth."""
+    feature = Feature(name="a")
+    values = np.arange(11.0)
+    [found] = profile_of(
+        [values], Preparation((feature,)), np.zeros(11, np.intp), n_classes=2
+    ).features
+    old = msgspec.structs.replace(found, shares=msgspec.UNSET)
+
+    watch = Watch([feature], Profile(rows=11, classes=(11, 0), features=(old,)))
+
+    assert watch.figures().expected == [pytest.approx([1.1] * 10 + [0.0])]
 
 
 def test_what_is_looked_at_is_bounded() -> None:

@@ -99,6 +99,23 @@ GOLDEN_4 = dataclasses.replace(
 )
 
 
+GOLDEN_5 = dataclasses.replace(
+    GOLDEN_4,
+    profile=Profile(
+        rows=12,
+        classes=(3, 4, 5),
+        features=tuple(
+            each if each.deciles is UNSET else msgspec.structs.replace(each, shares=shares)
+            for each, shares in zip(
+                GOLDEN_3.profile.features if GOLDEN_3.profile else (),
+                [(0.25, 0.25, 1 / 3, 0.5, 0.5, 0.5, 0.75, 0.75, 11 / 12), (), (), (1.0,) * 9, ()],
+                strict=True,
+            )
+        ),
+    ),
+)
+
+
 def parts(model: Model) -> dict[str, Any]:
     """Return a model's members, arrays as shape, type and bytes, to be compared."""
     members = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
@@ -186,7 +203,22 @@ def test_current_format_writes_the_golden_bytes(data: Path) -> None:
     """The stored form does not change without its number."""
     stored = (data / f"model_format_{VERSION}.msgpack").read_bytes()
 
-    assert encode(GOLDEN_4) == stored
+    assert encode(GOLDEN_5) == stored
+
+
+def test_golden_file_of_format_5_is_the_model_that_was_stored(data: Path) -> None:
+    """How much of a training is not above each decile is read as it was measured."""
+    stored = (data / "model_format_5.msgpack").read_bytes()
+
+    assert parts(decode(stored)) == parts(GOLDEN_5)
+
+
+def test_format_4_has_no_shares() -> None:
+    """What format 4 cannot say is refused in it."""
+    stored = msgpack.unpackb(encode(GOLDEN_5)) | {"version": 4}
+
+    with pytest.raises(BrokenModel, match="shares are not of its format"):
+        decode(msgpack.packb(stored))
 
 
 def test_golden_file_of_format_4_is_the_model_that_was_stored(data: Path) -> None:
@@ -268,6 +300,13 @@ def _profile(place: int | None = None, **members: object) -> Callable[[dict[str,
         _profile(0, std=-1.0),
         _profile(0, deciles=[0.0] * 8),
         _profile(0, deciles=[0.0] * 8 + [-1.0]),
+        _profile(0, shares=[0.5] * 8),
+        _profile(0, shares=[0.5] * 8 + [0.4]),
+        _profile(0, shares=[0.5] * 8 + [1.1]),
+        _profile(0, shares=[-0.1] + [0.5] * 8),
+        _profile(0, shares=[0.5] * 8 + [float("nan")]),
+        _profile(1, shares=[0.5] * 9),
+        _profile(2, shares=[0.5] * 9),
         _profile(0, counts=[12]),
         _profile(1, counts=[7, 5]),
         _profile(1, counts=[-1, 12, 1]),
@@ -349,7 +388,7 @@ def test_pickle_is_refused() -> None:
         decode(pickle.dumps(make_model()))
 
 
-@pytest.mark.parametrize("version", [0, 5, 99, "1", 1.0, None, True])
+@pytest.mark.parametrize("version", [0, 6, 99, "1", 1.0, None, True])
 def test_other_version_is_refused_by_its_number(version: object) -> None:
     """A model of a newer service is told from damaged bytes."""
     stored = changed(lambda document: document.update(version=version))
@@ -360,9 +399,9 @@ def test_other_version_is_refused_by_its_number(version: object) -> None:
 
 def test_newer_version_is_named() -> None:
     """The operator reads which format was found and which is read."""
-    stored = changed(lambda document: document.update(version=5, more=[]))
+    stored = changed(lambda document: document.update(version=6, more=[]))
 
-    with pytest.raises(BrokenModel, match="formats 1 to 4 are read, it is of format 5"):
+    with pytest.raises(BrokenModel, match="formats 1 to 5 are read, it is of format 6"):
         decode(stored)
 
 

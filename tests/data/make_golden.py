@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from mlservice.model import VERSION, encode  # noqa: E402  # found by the path above
-from tests.test_model import GOLDEN_4  # noqa: E402
+from tests.test_model import GOLDEN_5  # noqa: E402
 
 if __name__ == "__main__":
-    (HERE / f"model_format_{VERSION}.msgpack").write_bytes(encode(GOLDEN_4))
+    (HERE / f"model_format_{VERSION}.msgpack").write_bytes(encode(GOLDEN_5))
