@@ -125,21 +125,25 @@ def to_python(model: Model) -> str:
     return _PYTHON.format(target=json.dumps(model.target), model=repr(document))
 
 
-_SQL = """WITH scored AS (
+_SQL = """WITH {mls}scored AS (
   SELECT samples.*,
     {scores}
   FROM samples
-), ranked AS (
-  SELECT scored.*, {highest} AS mls_highest FROM scored
-), shared AS (
-  SELECT ranked.*,
+), {mls}ranked AS (
+  SELECT {mls}scored.*, {highest} AS {mls}highest
+  FROM {mls}scored WHERE EXISTS (SELECT 1 FROM {mls}scored)
+), {mls}shared AS (
+  SELECT {mls}ranked.*,
     {shares}
-  FROM ranked
+  FROM {mls}ranked WHERE EXISTS (SELECT 1 FROM {mls}ranked)
+), {mls}summed AS (
+  SELECT {mls}shared.*, {total} AS {mls}total
+  FROM {mls}shared WHERE EXISTS (SELECT 1 FROM {mls}shared)
 )
-SELECT shared.*,
-  CASE {prediction} END AS prediction,
+SELECT {mls}summed.*,
+  CASE {prediction} END AS {label},
   {probabilities}
-FROM shared;
+FROM {mls}summed WHERE EXISTS (SELECT 1 FROM {mls}summed);
 """
 
 
@@ -147,28 +151,58 @@ def to_sql(model: Model) -> str:
     """Write a model as a query over a table `samples` that has the features as columns.
 
     The query returns the table with a column `prediction`, and one for the
-    probability of each class. It takes `exp`, common table expressions and
-    nothing else beyond standard SQL.
+    probability of each class; where the table has such a column, theirs has underlines
+    behind it. It takes `exp`, common table expressions and nothing else beyond standard SQL.
+
+    Notes
+    -----
+    What is always true is asked of each step, so that a step is named twice: SQLite and
+    PostgreSQL put one that is named once into the next, and its sums into each place that
+    names them. For 50 classes that took SQLite minutes.
     """
     found = scores(model)
-    count = len(found.intercept)
-    sums = [_sum([repr(found.intercept[k]), *_sql_terms(found.terms, k)]) for k in range(count)]
-    # One score is the log-odds of the second class; that of the first is then 0.
-    sums = ["0.0", *sums] if count == 1 else sums
+    # In SQL a name is the same in small and in large letters.
+    taken = {each.lower() for each in (*(f.name for f in model.features), model.target)}
+    mls = "mls_"
+    while any(name.startswith(mls) for name in taken):
+        mls += "_"
+    sums = _sql_scores(found)
     positions = range(len(sums))
-    names = [_quoted(f"probability_{label_name(label)}") for label in found.classes]
-    total = " + ".join(f"mls_share_{k}" for k in positions)
+    labels_of = [f"probability_{label_name(label)}" for label in found.classes]
     return _SQL.format(
-        scores=",\n    ".join(f"{text} AS mls_score_{k}" for k, text in enumerate(sums)),
-        highest=_highest([f"mls_score_{k}" for k in positions]),
+        mls=mls,
+        scores=",\n    ".join(f"{text} AS {mls}score_{k}" for k, text in enumerate(sums)),
+        highest=_highest([f"{mls}score_{k}" for k in positions]),
         shares=",\n    ".join(
-            f"exp(mls_score_{k} - mls_highest) AS mls_share_{k}" for k in positions
+            f"exp({mls}score_{k} - {mls}highest) AS {mls}share_{k}" for k in positions
         ),
-        prediction=_choice(found.classes),
+        total=_tree([f"{mls}share_{k}" for k in positions], "+"),
+        prediction=" ".join(
+            f"WHEN {mls}score_{k} = {mls}highest THEN {_literal(label)}"
+            for k, label in enumerate(found.classes)
+        ),
+        label=_quoted(_unused("prediction", taken)),
         probabilities=",\n  ".join(
-            f"mls_share_{k} / ({total}) AS {name}" for k, name in enumerate(names)
+            f"{mls}share_{k} / {mls}total AS {_quoted(_unused(name, taken))}"
+            for k, name in enumerate(labels_of)
         ),
     )
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    while name.lower() in taken:
+        name += "_"
+    return name
+
+
+def _sql_scores(found: Scores) -> list[str]:
+    """Return an expression for the score of each class."""
+    sums = [
+        _tree([repr(start), *_sql_terms(found.terms, k)], "+")
+        for k, start in enumerate(found.intercept)
+    ]
+    # One score is the log-odds of the second class; that of the first is then 0.
+    return ["0.0", *sums] if len(sums) == 1 else sums
 
 
 def _sql_terms(terms: Sequence[Term], k: int) -> list[str]:
@@ -191,28 +225,22 @@ def _sql_text(term: Term, k: int) -> str:
     return f"CASE {column} {' '.join(cases)} ELSE 0.0 END"
 
 
-def _sum(terms: Sequence[str]) -> str:
-    """Add terms in a balanced tree: databases bound how deep an expression may be."""
+def _tree(terms: Sequence[str], operator: str) -> str:
+    """Join terms in a balanced tree: databases bound how deep an expression may be."""
     if len(terms) == 1:
         return terms[0]
     half = len(terms) // 2
-    return f"({_sum(terms[:half])} + {_sum(terms[half:])})"
+    return f"({_tree(terms[:half], operator)} {operator} {_tree(terms[half:], operator)})"
 
 
 def _highest(names: Sequence[str]) -> str:
     """Return the greatest of columns, without a function that databases name differently."""
     cases = [
-        f"WHEN {' AND '.join(f'{name} >= {other}' for other in names if other != name)} THEN {name}"
+        f"WHEN {_tree([f'{name} >= {other}' for other in names if other != name], 'AND')} "
+        f"THEN {name}"
         for name in names[:-1]
     ]
     return f"CASE {' '.join(cases)} ELSE {names[-1]} END"
-
-
-def _choice(classes: Sequence[Label]) -> str:
-    return " ".join(
-        f"WHEN mls_score_{k} = mls_highest THEN {_literal(label)}"
-        for k, label in enumerate(classes)
-    )
 
 
 def _quoted(name: str) -> str:

@@ -98,6 +98,46 @@ def test_a_query_of_many_features_stays_within_a_databases_depth() -> None:
     assert answer[-1] == pytest.approx(1 / (1 + np.exp(-1.5)), abs=1e-12)
 
 
+def _queried(model: Model, *values: float) -> list[Any]:
+    """Return what the query gives for one row of a table that has the features as columns."""
+    names = ", ".join(f'"{feature.name}"' for feature in model.features)
+    with sqlite3.connect(":memory:") as database:
+        database.execute(f"CREATE TABLE samples ({names})")
+        database.execute(f"INSERT INTO samples VALUES ({', '.join(map(str, values))})")
+        cursor = database.execute(to_sql(model))
+        columns = [column[0] for column in cursor.description]
+        [answer] = cursor.fetchall()
+    database.close()
+    assert len(set(map(str.lower, columns))) == len(columns)
+    return list(answer)
+
+
+def test_a_query_of_many_classes_takes_no_minutes() -> None:
+    """A database that puts each step into the next would write each score millions of times."""
+    coef = np.random.default_rng(0).normal(size=(60, 1))
+    classes = tuple(f"c{i:02}" for i in range(60))
+    model = make_model(features=("a",), classes=classes, coef=coef.tolist(), intercept=[0.0] * 60)
+
+    shares = _queried(model, 1.5)[-60:]
+
+    expected = pipeline(model).predict_proba(np.array([[1.5]]))[0]
+    assert np.abs(np.array(shares) - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("name", ["mls_score_0", "MLS__total", "Prediction", "probability_no"])
+def test_a_feature_may_have_the_name_of_a_column_of_the_query(name: str) -> None:
+    """The query's own columns have names that no feature has, whatever its case."""
+    model = make_model(
+        features=(name, "b"), classes=("no", "yes"), coef=[[0.5, -1.0]], intercept=[0.25]
+    )
+
+    answer = _queried(model, 3.0, 1.0)
+
+    expected = pipeline(model).predict_proba(np.array([[3.0, 1.0]]))[0]
+    assert answer[-3] == "yes"
+    assert np.abs(np.array(answer[-2:]) - expected).max() < 1e-12
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_json_document_is_enough_to_score_by_hand(model: Model) -> None:
     """Intercept, coefficients and fill values add up to the same log-odds."""
