@@ -1,4 +1,4 @@
-"""Health, the OpenAPI document, the problems' pages, and the index."""
+"""Health, the OpenAPI document and its page, the problems' pages, and the index."""
 
 import html
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mlservice import __version__
+from mlservice import __version__, manual
 from mlservice.catalogue import catalogue
 from mlservice.errors import NotFound, StoreUnavailable, explanation, problems
 from mlservice.schemas import Index, Liveness, Readiness
@@ -23,6 +23,7 @@ class Vitals:
 
 VITALS = web.AppKey("vitals", Vitals)
 DOCUMENT = web.AppKey("document", dict[str, Any])
+MANUAL = web.AppKey("manual", str)
 
 
 async def live(_: web.Request) -> web.Response:
@@ -52,6 +53,12 @@ async def ready(request: web.Request) -> web.Response:
 async def openapi(request: web.Request) -> web.Response:
     """Describe every route as an OpenAPI 3.1 document."""
     return respond(request.app[DOCUMENT])
+
+
+async def docs(request: web.Request) -> web.Response:
+    """Show every route as a page for people."""
+    headers = _PAGE | {"Content-Security-Policy": manual.POLICY}
+    return web.Response(text=request.app[MANUAL], content_type="text/html", headers=headers)
 
 
 _CATALOGUE = catalogue()
@@ -93,5 +100,10 @@ def _page(text: str) -> str:
 
 async def index(_: web.Request) -> web.Response:
     """Say what this is and where to look."""
-    links = {"models": "/models", "openapi": "/openapi.json", "health": "/health/ready"}
+    links = {
+        "models": "/models",
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/health/ready",
+    }
     return respond(Index(status="alive", name="mlservice", version=__version__, links=links))

@@ -52,6 +52,14 @@ ROUTES: tuple[Route, ...] = (
     ),
     route(
         "GET",
+        "/docs",
+        operations.docs,
+        scope="open",
+        tag="operations",
+        answers=[Answer(status=200, description="The page.", body=str, media_type="text/html")],
+    ),
+    route(
+        "GET",
         "/problems/{slug}",
         operations.problem_page,
         scope="open",
