@@ -1,11 +1,11 @@
 """The command line."""
 
 import asyncio
+import http.client
 import importlib.util
 import os
 import socket
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from mlservice import __version__, doctor, granting, logs
-from mlservice.address import check_address, listen_apart
+from mlservice.address import check_address, listen_apart, url_at
 from mlservice.embedded import stack
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
@@ -45,8 +45,8 @@ def serve(*, api_only: bool, fd: int | None, figures: Path | None, **flags: Any)
         settings = Settings.from_environ(os.environ).with_flags(**flags)
         check_address(settings)
         logs.configure(settings)
-        if api_only or settings.redis_url:
-            _check_store(settings)
+        if api_only or settings.redis_url or settings.accept_store_risks:
+            _check_store(settings, is_private=not (api_only or settings.redis_url))
         listening = listen_apart(settings) if fd is None else [socket.socket(fileno=fd)]
         if not api_only:
             _run(lambda: _serve_all(settings, listening))
@@ -58,11 +58,15 @@ def serve(*, api_only: bool, fd: int | None, figures: Path | None, **flags: Any)
         raise click.UsageError(str(error)) from error
 
 
-def _check_store(settings: Settings) -> None:
+def _check_store(settings: Settings, *, is_private: bool) -> None:
     """Refuse a store that would lose models, before anything is started on it."""
-    from mlservice.store import refuse_risks
+    # Here, so that a private store starts without waiting for it.
+    from mlservice.store import checkup
 
-    asyncio.run(refuse_risks(settings))
+    if is_private:
+        checkup.accepted(settings)
+    else:
+        asyncio.run(checkup.refuse_risks(settings))
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -116,18 +120,26 @@ def _banner(started: stack.Stack) -> str:
 
 
 @main.command()
-@click.option("--url", help="The API; by default this machine's, on MLSERVICE_PORT.")
+@click.option("--url", help="The API; by default that of MLSERVICE_HOST and MLSERVICE_PORT.")
 def health(url: str | None) -> None:
     """Exit with 0 when the API is ready, with 1 otherwise."""
+    # A proxy of the environment knows nothing of this machine's own addresses.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(None if url else {}))
+    url = url.rstrip("/") if url else _own_url()
     try:
-        url = url or f"http://127.0.0.1:{Settings.from_environ(os.environ).port}"
+        with opener.open(f"{url}/health/ready", timeout=5) as response:
+            click.echo(response.read().decode().strip())
+    # What is no address of HTTP, or is answered in another protocol, is among them.
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise click.ClickException(f"{url} is not ready: {error}.") from error
+
+
+def _own_url() -> str:
+    try:
+        settings = Settings.from_environ(os.environ)
     except BadSetting as error:
         raise click.UsageError(str(error)) from error
-    try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as response:  # noqa: S310
-            click.echo(response.read().decode().strip())
-    except (urllib.error.URLError, OSError) as error:
-        raise click.ClickException(f"{url} is not ready: {error}.") from error
+    return url_at(settings.host, settings.port)
 
 
 main.add_command(granting.keys)

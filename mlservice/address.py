@@ -1,5 +1,6 @@
 """Where the service listens, and who may reach it there."""
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -163,6 +164,11 @@ def listen(settings: Settings, *, is_shared: bool = False) -> socket.socket:
 def url_of(listening: socket.socket) -> str:
     """Return the address that a client on this machine takes."""
     host, port = listening.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = "localhost"
+    return url_at(host, port)
+
+
+def url_at(host: str, port: int) -> str:
+    """Return the address that a client on this machine takes of a service that listens there."""
+    with contextlib.suppress(ValueError):
+        host = "localhost" if ipaddress.ip_address(host).is_unspecified else host
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -21,6 +21,8 @@ def doctor(**flags: str | None) -> None:
         if not settings.redis_url:
             path = socket_path(data_folder(settings.data_dir, os.environ))
             settings = settings.with_flags(redis_url=f"unix://{path}")
+            if not path.exists():
+                _tell("wrong", f"{path} is not there: start `mlservice serve`, or name a store")
         is_well = asyncio.run(_examine(settings))
     except BadSetting as error:
         raise click.UsageError(str(error)) from error

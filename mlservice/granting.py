@@ -27,8 +27,7 @@ MOST_DAYS = 36_500
 def keys(context: click.Context, /, **flags: str | None) -> None:
     """Make, list and revoke keys."""
     try:
-        settings = Settings.from_environ(os.environ).with_flags(**flags)
-        context.obj = _with_store(settings)
+        context.obj = Settings.from_environ(os.environ).with_flags(**flags)
     except BadSetting as error:
         raise click.UsageError(str(error)) from error
 
@@ -96,7 +95,7 @@ def _run(settings: Settings, work: "Callable[[Grants], Awaitable[T]]") -> T:
     # Here, so that `serve` starts without it.
     from mlservice.store import Grants, Link, open_redis
 
-    async def run() -> T:
+    async def run(settings: Settings) -> T:
         link = Link(open_redis(settings), settings.store_timeout_s)
         try:
             return await work(Grants(link))
@@ -104,7 +103,8 @@ def _run(settings: Settings, work: "Callable[[Grants], Awaitable[T]]") -> T:
             await link.close()
 
     try:
-        return asyncio.run(run())
+        # Not before: to show how a command is used needs no store.
+        return asyncio.run(run(_with_store(settings)))
     except BadSetting as error:
         raise click.UsageError(str(error)) from error
     except StoreUnavailable as error:

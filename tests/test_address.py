@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from mlservice.address import check_address, listen, listen_apart, url_of
+from mlservice.address import check_address, listen, listen_apart, url_at, url_of
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings, variable
 
@@ -64,6 +64,20 @@ def test_all_addresses_are_told_as_this_machine() -> None:
     """A client on this machine reaches what listens everywhere by `localhost`."""
     with listen(Settings(host="0.0.0.0", port=0)) as listening:
         assert url_of(listening) == f"http://localhost:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("::", "http://localhost:80"),
+        ("::1", "http://[::1]:80"),
+        ("example.org", "http://example.org:80"),
+    ],
+)
+def test_the_address_of_a_service_is_made_of_its_settings(host: str, url: str) -> None:
+    """What `mlservice health` asks is where the service listens."""
+    assert url_at(host, 80) == url
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")

@@ -51,6 +51,15 @@ def test_a_private_folder_is_the_owners_only(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("under", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, under: str) -> None:
+    """Where a file stands there is no folder, which is an operator's mistake."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(BadSetting, match=r"must be there: (File exists|Not a directory)"):
+        valkey.make_private(tmp_path / under)
+
+
 def test_a_folder_of_somebody_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -288,6 +288,15 @@ async def test_an_unknown_variable_is_refused_with_the_nearest_one() -> None:
     assert "MLSERVICE_PORT" in said
 
 
+async def test_a_risk_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """Beside a private store too, where the children would end by it again and again."""
+    flags = ("--port", "0", "--data-dir", str(tmp_path), "--accept-store-risks", "none-such")
+
+    said = await _fails("serve", *flags)
+
+    assert "none-such" in said
+
+
 async def test_a_public_address_needs_a_word() -> None:
     """Without keys the service listens on loopback only, unless it is told otherwise."""
     said = await _fails("serve", "--host", "0.0.0.0", "--port", "0")
@@ -327,19 +336,25 @@ async def test_an_address_that_is_taken_is_told() -> None:
 
 
 async def test_health_is_a_command_for_containers(start: Start, session: ClientSession) -> None:
-    """0 beside a service that is ready, 1 without one."""
+    """0 beside a service that is ready, 1 without one, or where there can be none."""
     service = await start()
+    port = {"MLSERVICE_PORT": service.url.rpartition(":")[2], "http_proxy": "http://127.0.0.1:9"}
 
-    codes = []
-    for url in (service.url, "http://127.0.0.1:9"):
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, "health", "--url", url, stdout=PIPE, stderr=PIPE
-        )
-        await asyncio.wait_for(process.communicate(), 20)
-        codes.append(process.returncode)
+    urls = (f"{service.url}/", "http://127.0.0.1:9", "http://127.0.0.1:x", "x")
+    codes = [await _health("--url", url) for url in urls]
 
-    assert codes == [0, 1]
+    assert codes == [0, 1, 1, 1]
+    assert await _health(**port) == 0
     assert (await get(session, f"{service.url}/health/live"))["live"] is True
+
+
+async def _health(*flags: str, **variables: str) -> int | None:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "health", *flags, stdout=PIPE, stderr=PIPE, env=os.environ | variables
+    )
+    _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    assert b"Traceback" not in stderr
+    return process.returncode
 
 
 async def test_the_private_store_is_private(start: Start, tmp_path: Path) -> None:

@@ -92,3 +92,14 @@ def test_without_a_store_the_operator_is_told_what_to_start(tmp_path: Path) -> N
     assert (nowhere.exit_code, silent.exit_code) == (2, 1)
     assert "`mlservice serve` must run" in nowhere.stderr
     assert "The store must answer" in silent.stderr
+
+
+@pytest.mark.parametrize("command", ["create", "list", "revoke"])
+def test_how_a_command_is_used_is_shown_without_a_store(command: str, tmp_path: Path) -> None:
+    """`--help` asks nobody."""
+    words = ["keys", "--data-dir", str(tmp_path), command, "--help"]
+
+    result = CliRunner().invoke(main, words)
+
+    assert result.exit_code == 0
+    assert f"Usage: main keys {command}" in result.stdout

@@ -78,9 +78,12 @@ def make_private(folder: Path) -> None:
     Raises
     ------
     BadSetting
-        If it belongs to somebody else.
+        If it cannot be made, or belongs to somebody else.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadSetting(f"The folder {folder} must be there: {error.strerror}.") from error
     if folder.stat().st_uid != os.getuid():
         raise BadSetting(f"The folder {folder} must be this user's, it is not.")
     folder.chmod(0o700)
