@@ -23,6 +23,10 @@ help:  ## Show the targets
 	$(PIP) '.[embedded,fast,arrow,test,lint,bench]'
 	@touch $@
 
+.venv/breaking: .venv/testing
+	$(PIP) '.[embedded,fast,arrow,test,lint,bench,clock]'
+	@touch $@
+
 .venv/releasing: .venv/python setup.cfg
 	$(PIP) '.[release]'
 	@touch $@
@@ -38,7 +42,7 @@ cover: .venv/testing  ## Run them with a look at which lines and branches they r
 	$(BIN)/pytest --numprocesses 2 -m 'not alone and not faults' --cov --cov-fail-under=0 --cov-report=
 	$(BIN)/pytest -m 'alone and not faults' --cov --cov-append
 
-faults: .venv/testing  ## Break what takes long to break: failover, kill -9 of everything
+faults: .venv/breaking  ## Break what takes long to break: failover, kill -9 of everything
 	$(BIN)/pytest -m faults
 
 chaos: .venv/testing  ## Hurt a whole service at random: MINUTES=10 SEED=1

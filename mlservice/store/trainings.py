@@ -153,8 +153,10 @@ class Trainings:
     async def sweep(self) -> None:
         """Act once on every training that was lost, waited too long, or expired."""
         settings = self._settings
-        lock_ms = _ms(arq_lock_s(settings))
-        groups = await self._link.script("overdue", settings.queue_name, lock_ms, LOCK_GRACE_MS)
+        groups = await self._link.script(
+            "overdue", settings.queue_name, _ms(arq_lock_s(settings)), LOCK_GRACE_MS,
+            _ms(settings.lease_s), _ms(settings.queue_timeout_s),
+        )  # fmt: skip
         leases, deadlines, lost, expired = ([i.decode() for i in group] for group in groups)
         for step, ids in (
             (self._reclaim, leases),
@@ -249,8 +251,9 @@ class Trainings:
     async def workers(self) -> int:
         """Return how many workers were seen within three sweeps."""
         seconds = int((await self._link.call("TIME"))[0])
-        since = seconds - 3 * self._settings.sweep_s - 1
-        return int(await self._link.call("ZCOUNT", keys.WORKERS, since, "+inf"))
+        # Later than now was one seen before the clock went back.
+        apart = 3 * self._settings.sweep_s + 1
+        return int(await self._link.call("ZCOUNT", keys.WORKERS, seconds - apart, seconds + apart))
 
 
 async def keep_swept(trainings: Trainings, settings: Settings, worker: str | None = None) -> None:

@@ -30,9 +30,9 @@ local function overdue(set, id)
   return due and tonumber(due) <= now()
 end
 
--- Where arq's queue begins: an hour ago. arq compares with the worker's own clock, which
--- may be behind, so nothing stands later than half a minute ago.
-local FRONT, END, STEP = 3600000, 30000, 30000
+-- Where arq's queue begins: 25 hours ago. arq compares with the worker's own clock, which
+-- may be behind, so nothing stands later than a day ago.
+local FRONT, END, STEP = 90000000, 86400000, 30000
 
 -- Tenants take turns: a tenant's next training stands half a minute behind its last one that
 -- waits, or in front. So who has none waiting comes before the rest of a flood, and who has many
@@ -103,7 +103,8 @@ end
 
 -- How long one slot of each worker that lives would take for all that are queued.
 local function time_to_wait()
-  local workers = redis.call('ZCOUNT', 'mls:workers', now() / 1000 - 15, '+inf')
+  local seconds = now() / 1000
+  local workers = redis.call('ZCOUNT', 'mls:workers', seconds - 15, seconds + 15)
   local pace = tonumber(redis.call('GET', PACE) or 1000)
   return math.ceil(redis.call('ZCARD', DEADLINES) * pace / math.max(workers, 1))
 end

@@ -4,7 +4,9 @@
 -- Returns how many are left, and how many milliseconds to wait if it was one too many.
 local key, interval, period = rate_of(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = now()
-local due = math.max(tonumber(redis.call('GET', key) or time), time) + interval
+-- More than a period ahead it was written before the clock went back.
+local held = math.min(tonumber(redis.call('GET', key) or time), time + period)
+local due = math.max(held, time) + interval
 local over = due - time - period
 if over > 0 then return {0, math.ceil(over)} end
 redis.call('SET', key, due, 'PX', math.ceil(due - time))
