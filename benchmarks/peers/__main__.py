@@ -3,6 +3,8 @@
 Each peer is installed into an environment of its own below `build/peers`, and
 measured in turn with the service, which has the same core. Ratios are medians
 of the rounds: the peer's requests a second, or time of one batch, by the service's.
+The floor, a handler of aiohttp that answers a constant, is loaded in turn with them: no
+service on aiohttp reaches more than it does on this machine.
 """
 
 import http.client
@@ -21,6 +23,7 @@ from urllib.parse import urlsplit
 import click
 from sklearn.datasets import load_breast_cancer, load_iris
 
+from benchmarks.batches import floor
 from benchmarks.measure import ROOT, check_tools, fetch, free_port, load, running, service
 from benchmarks.peers.catalogue import JSON, PEERS, Peer, Request, Rows, binary
 
@@ -125,14 +128,20 @@ def train(api: str, rows: Rows, classes: Sequence[int]) -> str:
     return model
 
 
-def compare_rows(own: str, peer: str, body: bytes, *, rounds: int, seconds: int) -> str:
-    """Put load on both in turn; return the cells of requests a second, and their ratio."""
-    owns, peers = [], []
-    for _ in range(rounds):
-        owns.append(load(own, connections=CONNECTIONS, seconds=seconds)[0])
-        peers.append(load(peer, connections=CONNECTIONS, seconds=seconds, body=body)[0])
-    ratio = statistics.median(a / b for a, b in zip(owns, peers, strict=True))
-    return f"{statistics.median(peers):,.0f} | {ratio:.1f}"
+def compare_rows(
+    own: str, floor_url: str, peer: str, body: bytes, *, rounds: int, seconds: int
+) -> str:
+    """Put load on each in turn; return the cells of requests a second, and the ratios."""
+    found = [
+        (
+            load(own, connections=CONNECTIONS, seconds=seconds)[0],
+            load(floor_url, connections=CONNECTIONS, seconds=seconds)[0],
+            load(peer, connections=CONNECTIONS, seconds=seconds, body=body)[0],
+        )
+        for _ in range(rounds)
+    ]
+    ours, least = (statistics.median(each[place] / each[2] for each in found) for place in (0, 1))
+    return f"{statistics.median(each[2] for each in found):,.0f} | {least:.1f} | {ours:.1f}"
 
 
 def compare_batches(own: tuple[str, Request], peer: tuple[str, Request], *, rounds: int) -> str:
@@ -158,7 +167,7 @@ def main(names: tuple[str, ...], rounds: int, seconds: int) -> None:
     query = "&".join(f"x{place}={value}" for place, value in enumerate(row))
     columns = [f"x{place}" for place in range(len(batch[0]))]
     split = json.dumps({"columns": columns, "data": batch}).encode()
-    with service() as (api, environ):
+    with service() as (api, environ), floor() as below:
         with running(sys.executable, "-m", "workers", core=1, **environ):
             flowers = train(api, iris.data.tolist(), iris.target.tolist())
             tumours = train(api, cancer.data.tolist(), cancer.target.tolist())
@@ -166,19 +175,18 @@ def main(names: tuple[str, ...], rounds: int, seconds: int) -> None:
         own_json = (f"{api}/models/{tumours}/predictions", (split, JSON))
         own_binary = (f"{api}/v2/models/{tumours}/infer", binary(batch))
         click.echo(
-            "| peer | one row, requests/s | ours by it | JSON batch, ms | it by ours "
-            "| binary batch, ms | it by ours |"
+            "| peer | one row, requests/s | the floor by it | ours by it "
+            "| JSON batch, ms | it by ours | binary batch, ms | it by ours |"
         )
-        click.echo("|---|---|---|---|---|---|---|")
+        click.echo("|---|---|---|---|---|---|---|---|")
         for name in names or PEERS:
             peer, programs = PEERS[name], install(name, PEERS[name])
             click.echo(f"| {name} | ", nl=False)
             with serving(peer, programs, "iris") as address:
                 body = peer.body([row])
                 wait(address + peer.path, (body, JSON))
-                cells = compare_rows(
-                    own_row, address + peer.path, body, rounds=rounds, seconds=seconds
-                )
+                url, constant = address + peer.path, f"{below}/models/x"
+                cells = compare_rows(own_row, constant, url, body, rounds=rounds, seconds=seconds)
             with serving(peer, programs, "cancer") as address:
                 url = address + peer.path
                 wait(url, (peer.body(batch[:1]), JSON))
