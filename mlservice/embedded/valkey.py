@@ -172,21 +172,23 @@ def server(folder: Path, settings: Settings, *, descriptor: int) -> Supervised:
     )
 
 
-async def wait_for_socket(path: Path) -> None:
-    """Wait until the server at a Unix socket answers PING, its data loaded.
+async def wait_for(server: Supervised, folder: Path) -> None:
+    """Wait until a private Valkey answers PING, its data loaded.
 
     Raises
     ------
     BadSetting
-        If it does not within ten minutes.
+        If it ends, or does not answer within ten minutes.
     """
-    try:
+    path = socket_path(folder)
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_START_PATIENCE_S):
-            while not await _answers(path):  # noqa: ASYNC110  # another process's event
+            while not server.has_ended:
+                if await _answers(path):
+                    return
                 await asyncio.sleep(_POLL_S)
-    except TimeoutError:
-        log = path.parent / "valkey.log"
-        raise BadSetting(f"The private Valkey must start, it does not; see {log}.") from None
+    log = folder / "valkey.log"
+    raise BadSetting(f"The private Valkey must start, it does not; {log} says why.")
 
 
 async def _answers(path: Path) -> bool:
