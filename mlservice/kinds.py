@@ -4,6 +4,7 @@ JSON's numbers and booleans are numbers, its strings are text, null is missing;
 an empty text is missing as well, as it is in CSV. A column is of one kind.
 """
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -84,15 +85,18 @@ def kind_name(cell: object) -> str:
 
 
 def _numbers(table: Table, name: str, cells: list[Any], faults: Faults) -> NDArray[np.float64]:
-    try:
-        return np.asarray(cells, dtype=np.float64)
-    except OverflowError:
-        for row, cell in enumerate(cells):
-            if cell is not None and abs(cell) > sys.float_info.max:
-                faults.add(
-                    table.pointer(name, row), f"Row {row} of {name!r} does not fit in float64."
-                )
-        return _NONE
+    with contextlib.suppress(OverflowError):
+        values = np.asarray(cells, dtype=np.float64)
+        if not np.isinf(values).any():
+            return values
+    for row, cell in enumerate(cells):
+        if _is_beyond(cell):
+            faults.add(table.pointer(name, row), f"Row {row} of {name!r} does not fit in float64.")
+    return _NONE
+
+
+def _is_beyond(cell: Any) -> bool:
+    return type(cell) in _NUMBERS and abs(cell) > sys.float_info.max
 
 
 def _complete(
@@ -155,3 +159,5 @@ def _misfits(cells: list[Any], *, may_miss: bool = True) -> Iterator[tuple[int, 
     for row, cell in enumerate(cells):
         if type(cell) not in fits and not (may_miss and cell is None):
             yield row, f"{wanted}, it is {kind_name(cell)}"
+        elif _is_beyond(cell):
+            yield row, f"{wanted}, it does not fit in float64"

@@ -206,6 +206,46 @@ async def test_faults_of_a_text_name_line_and_cell(client: Client) -> None:
     assert ("/data/y/2", 5) in found
 
 
+BEYOND = {
+    "columns": b'{"a": [1, 1e999, "x", -1e999], "b": ["x", "y", "z", null], "g": [1, 2, 1e999, 3]'
+    b', "w": [1, 1, 1, 1e999], "y": [0, 1, 1e999, 0]}',
+    "split": b'{"columns": ["a", "b", "g", "w", "y"], "data": [[1, "x", 1, 1, 0]'
+    b', [1e999, "y", 2, 1, 1], ["x", "z", 1e999, 1, 1e999], [-1e999, null, 3, 1e999, 0]]}',
+    "records": b'[{"a": 1, "b": "x", "g": 1, "w": 1, "y": 0}'
+    b', {"a": 1e999, "b": "y", "g": 2, "w": 1, "y": 1}'
+    b', {"a": "x", "b": "z", "g": 1e999, "w": 1, "y": 1e999}'
+    b', {"a": -1e999, "b": null, "g": 3, "w": 1e999, "y": 0}]',
+}
+
+
+@pytest.mark.parametrize("form", [*BEYOND, "ndjson"])
+async def test_numbers_beyond_float64_are_told_with_all_else_by_row_and_column(
+    client: Client, form: str
+) -> None:
+    """They are neither infinity nor a fault of the whole table."""
+    query, headers = "", {"Content-Type": JSON}
+    if form == "ndjson":
+        body = BEYOND["records"].strip(b"[]").replace(b"}, {", b"}\n{")
+        query = "?target=y&sample_weight=w&evaluation.group=g"
+        headers = {"Content-Type": NDJSON}
+    else:
+        options = b', "target": "y", "sample_weight": "w", "evaluation": {"group": "g"}}'
+        body = b'{"data": ' + BEYOND[form] + options
+
+    status, document = await post(client, body, headers, query)
+
+    assert (status, document["type"]) == (422, "/problems/invalid-table")
+    cells = [("y", 2), ("a", 1), ("a", 2), ("a", 3), ("g", 2), ("w", 3)]
+    assert [fault["pointer"] for fault in document["errors"]] == [
+        {
+            "split": f"/data/data/{row}/{'abgwy'.index(name)}",
+            "records": f"/data/{row}/{name}",
+        }.get(form, f"/data/{name}/{row}")
+        for name, row in cells
+    ]
+    assert document["error_count"] == len(cells)
+
+
 async def test_a_large_body_is_checked_by_its_worker(client: Client, settings: Settings) -> None:
     """What is wrong with it stands in the failed model, with its line; a good one trains."""
     rows = b"1.5,2.5,x\n2.5,0.5,y\n" * (PIECE_BYTES // 18)

@@ -126,6 +126,8 @@ def _numbers(cells: list[Any] | NDArray[np.float64]) -> Read:
             cells = np.asarray(cells, dtype=np.float64)
         except OverflowError:
             return None, _NOTHING
+        if np.isinf(cells).any():
+            return None, _NOTHING
     return cells, np.isnan(cells)
 
 

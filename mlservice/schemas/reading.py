@@ -14,11 +14,15 @@ T = TypeVar("T")
 Readable = bytes | bytearray | memoryview | msgspec.Raw
 
 _training = msgspec.json.Decoder(TrainingRequest)
+# In three times the time: numbers that float64 does not hold are infinite in a table.
+_beyond = msgspec.json.Decoder(TrainingRequest, float_hook=float)
 _alias = msgspec.json.Decoder(AliasRequest)
 
 
 def read_training(body: bytes | bytearray) -> TrainingRequest:
     """Read the body of `POST /models`, without judging the table's cells.
+
+    A cell that float64 does not hold is infinite, so that each is told with its place.
 
     Raises
     ------
@@ -27,7 +31,12 @@ def read_training(body: bytes | bytearray) -> TrainingRequest:
     InvalidRequest
         If a member is missing, unknown, out of range or of the wrong type.
     """
-    return read_json(_training, body)
+    try:
+        return read_json(_training, body)
+    except InvalidRequest as problem:
+        if "out of range" not in problem.detail:
+            raise
+    return read_json(_beyond, body)
 
 
 def read_alias(body: bytes) -> AliasRequest:

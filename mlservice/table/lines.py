@@ -14,6 +14,8 @@ from mlservice.table.forms import difference
 
 BLOCK_BYTES = 1 << 20
 _decoder = msgspec.json.Decoder(dict[str, Any])
+# Numbers that float64 does not hold are infinite, for who judges the cells.
+_beyond = msgspec.json.Decoder(dict[str, Any], float_hook=float)
 
 Record = dict[str, Any]
 
@@ -63,10 +65,19 @@ def _blocks(body: bytes | bytearray) -> Iterator[list[tuple[int, bytes]]]:
 def _records(block: list[tuple[int, bytes]], faults: Faults) -> Iterator[tuple[int, Record]]:
     for line, text in block:
         try:
-            yield line, _decoder.decode(text)
+            yield line, _decode(text)
         except msgspec.ValidationError:
             faults.add(None, f"Line {line} must be a JSON object, it is not.", line=line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             faults.add(None, f"Line {line} must be JSON, it is not: {error}.", line=line)
         except RecursionError:
             faults.add(None, f"Line {line} must not be nested this deeply.", line=line)
+
+
+def _decode(text: bytes) -> Record:
+    try:
+        return _decoder.decode(text)
+    except msgspec.ValidationError as error:
+        if "out of range" not in str(error):
+            raise
+    return _beyond.decode(text)
