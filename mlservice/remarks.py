@@ -56,7 +56,7 @@ _DUPLICATE = (
 )
 _AS_TEXT = (
     "These columns are text and have a coefficient for each value, though their values are "
-    "numbers; send numbers, and leave what is missing empty: {0}."
+    "numbers; send numbers with a decimal point, and leave what is missing empty: {0}."
 )
 _TINY = (
     "These classes have fewer than {1} rows, too few to be learnt; "
@@ -128,7 +128,8 @@ def _numbers_as_text(columns: Mapping[str, Column]) -> list[str]:
 
 def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        # Half of the world writes a decimal comma.
+        return math.isfinite(float(text.replace(",", ".")))
     except ValueError:
         return False
 

@@ -67,10 +67,11 @@ def test_columns_that_begin_alike_and_differ_later_are_no_duplicates() -> None:
     [
         ([str(i) for i in range(20)], "'a'."),
         (["NA", *map(str, range(19))], "'a' (but for 'NA')."),
+        ([f"{i},5" for i in range(20)], "'a'."),
     ],
 )
 def test_numbers_that_were_sent_as_text_are_named(cells: list[str], words: str) -> None:
-    """A word for what is missing makes text of a column of numbers."""
+    """A word for what is missing makes text of a column of numbers, and so does a decimal comma."""
     [told] = remarks_on(a=cells)
 
     assert told.code == "numbers-as-text"
