@@ -250,6 +250,31 @@ async def test_all_that_is_wrong_is_told_with_its_place(
         assert "overflow" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("body", "places"),
+    [
+        (b'{"a": [1, 1e999], "b": ["x", 2]}', {"/a/1", "/b/0"}),
+        (b'{"data": [{"a": -1e999, "b": 2}, {"a": 1, "b": 1e400}]}', {"/data/0/a", "/data/1/b"}),
+        (b'[{"a": -1e999, "b": 2}]', {"/0/a"}),
+        (b'{"columns": ["a", "b"], "data": [[1, 1e999]]}', {"/data/0/1"}),
+        (b'{"data": {"a": [1], "b": [1]}, "digits": 1e999}', {"/digits"}),
+    ],
+)
+async def test_numbers_beyond_float64_are_told_with_their_place(
+    client: Client, settings: Settings, body: bytes, places: set[str]
+) -> None:
+    """They are neither infinity nor a fault of all that was sent."""
+    model_id = await store_model(settings, three_classes())
+
+    async with client.post(
+        f"/models/{model_id}/predictions", data=body, headers={"Content-Type": "application/json"}
+    ) as response:
+        problem = await response.json()
+
+    assert response.status == 422
+    assert {error["pointer"] for error in problem["errors"]} == places
+
+
 async def test_target_may_stand_in_the_table_and_others_only_when_ignored(
     client: Client, settings: Settings
 ) -> None:

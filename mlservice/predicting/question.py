@@ -14,7 +14,7 @@ from mlservice.limits import check_size
 from mlservice.predicting.matching import Wanted, match
 from mlservice.predicting.options import Options, read_options
 from mlservice.preparation import Column
-from mlservice.schemas import read_json
+from mlservice.schemas import read_cells
 from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
 from mlservice.settings import Settings, variable
 from mlservice.table import (
@@ -34,6 +34,7 @@ from mlservice.table import (
 
 MEDIA_TYPES = (JSON, CSV, NDJSON, MSGPACK, PARQUET, ARROW, FORM)
 _anything = msgspec.json.Decoder(Any)
+_beyond = msgspec.json.Decoder(Any, float_hook=float)
 _list = msgspec.json.Decoder(list[Any])
 
 Read = tuple[Table, dict[str, Any]]
@@ -139,7 +140,7 @@ def _parse(body: bytes | bytearray) -> tuple[Table | None, Any, dict[str, Any] |
 def _decoded(body: bytes | bytearray) -> Any:
     if lists := by_pieces(body, _list.decode):
         return list(chain.from_iterable(lists))
-    return read_json(_anything, body)
+    return read_cells(_anything, _beyond, body)
 
 
 def _has_rows(data: list[Any]) -> bool:

@@ -23,7 +23,14 @@ from mlservice.schemas.models import (
 )
 from mlservice.schemas.operations import Index, Liveness, ProblemDocument, Readiness
 from mlservice.schemas.predictions import Line, LineWarning, Prediction, RowWarning, TableWarning
-from mlservice.schemas.reading import Readable, check_members, read_alias, read_json, read_training
+from mlservice.schemas.reading import (
+    Readable,
+    check_members,
+    read_alias,
+    read_cells,
+    read_json,
+    read_training,
+)
 from mlservice.schemas.trainings import Preprocessing, TrainingRequest
 
 __all__ = [
@@ -59,6 +66,7 @@ __all__ = [
     "choices",
     "label_name",
     "read_alias",
+    "read_cells",
     "read_json",
     "read_training",
     "unknown_member",

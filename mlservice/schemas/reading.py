@@ -31,12 +31,7 @@ def read_training(body: bytes | bytearray) -> TrainingRequest:
     InvalidRequest
         If a member is missing, unknown, out of range or of the wrong type.
     """
-    try:
-        return read_json(_training, body)
-    except InvalidRequest as problem:
-        if "out of range" not in problem.detail:
-            raise
-    return read_json(_beyond, body)
+    return read_cells(_training, _beyond, body)
 
 
 def read_alias(body: bytes) -> AliasRequest:
@@ -54,6 +49,18 @@ def read_json(decoder: "msgspec.json.Decoder[T]", body: Readable) -> T:
         raise MalformedJson(_not_json(body, error)) from error
     except RecursionError as error:
         raise MalformedJson("The body must not be nested this deeply.") from error
+
+
+def read_cells(
+    decoder: "msgspec.json.Decoder[T]", beyond: "msgspec.json.Decoder[T]", body: Readable
+) -> T:
+    """Read JSON that has a table as `read_json` does, by `beyond` what float64 does not hold."""
+    try:
+        return read_json(decoder, body)
+    except InvalidRequest as problem:
+        if "out of range" not in problem.detail:
+            raise
+    return read_json(beyond, body)
 
 
 def check_members(members: dict[str, Any]) -> None:
