@@ -142,7 +142,8 @@ def _score(tensors: Sequence[Tensor], scorer: Scorer, limits: Settings) -> Found
     """Score one matrix, or one tensor a feature."""
     if {tensor.name for tensor in tensors} == scorer.described.keys():
         rows = tensors[0].shape[0]
-        table = Table({each.name: _column(each, i, rows) for i, each in enumerate(tensors)})
+        read = {each.name: _column(each, i, rows) for i, each in enumerate(tensors)}
+        table = Table(read, "tensors")
         columns = match(table, wanted_of(scorer))
         check_answer(columns, len(scorer.labels), limits)
         return scorer.table.score(columns), columns

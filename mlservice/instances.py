@@ -34,6 +34,8 @@ THREAD_BYTES = 8192
 
 # The class of each row, by its position; of one row without numpy.
 Positions = Sequence[int] | NDArray[np.intp]
+# Where the faults of a table say that it stands, and where those of rows in the form split.
+_TABLE, _ROWS = "/data", "/data/data"
 # The one member of an object that is a text in base64.
 _ENCODED = "b64"
 
@@ -90,13 +92,13 @@ def from_rows(
         If it is no such list, or the rows are none that the model takes.
     """
     if is_nested(sent) and (matrix := numbers_of(sent)) is not None:
-        return _match(_from_matrix(matrix, wanted, member), wanted, member)
+        return _match(_from_matrix(matrix, wanted, member), wanted, member, read_at=_ROWS)
     rows = read_json(_anything, sent)
     if not isinstance(rows, list):
         raise _wrong(member, "must be a list of instances, it is not")
     if not rows or (isinstance(rows[0], dict) and not _is_one_text(rows[0], wanted)):
         return from_records(rows, wanted, member, extra=extra)
-    return _match(_from_lists(rows, wanted, member), wanted, member)
+    return _match(_from_lists(rows, wanted, member), wanted, member, read_at=_ROWS)
 
 
 def from_records(
@@ -106,16 +108,18 @@ def from_records(
     for place, row in enumerate(rows):
         if not isinstance(row, dict):
             raise _wrong(f"{member}/{place}", "must be an object as the others are, it is not")
-    with told_at(member):
-        return _match(from_json(rows), wanted, member, extra=extra)
+    with _told_at(member):
+        table = from_json(rows)
+    return _match(table, wanted, member, extra=extra)
 
 
 def from_columns(
     sent: dict[str, Any], wanted: Wanted, member: str, *, extra: bool = False
 ) -> dict[str, Column]:
     """Return a model's columns from an object of lists; it raises what `from_rows` does."""
-    with told_at(member):
-        return _match(from_json(sent), wanted, member, extra=extra)
+    with _told_at(member):
+        table = from_json(sent)
+    return _match(table, wanted, member, extra=extra)
 
 
 def _is_one_text(row: dict[str, Any], wanted: Wanted) -> bool:
@@ -152,11 +156,13 @@ def _order(names: list[str]) -> str:
     return f"their order is {', '.join(names[:20])}{more}"
 
 
-def _match(table: Table, wanted: Wanted, member: str, *, extra: bool = False) -> dict[str, Column]:
+def _match(
+    table: Table, wanted: Wanted, member: str, *, extra: bool = False, read_at: str = _TABLE
+) -> dict[str, Column]:
     for name in wanted.texts & table.columns.keys():
         if isinstance(cells := table.columns[name], list):
             table.columns[name] = [_text(cell, member) for cell in cells]
-    with told_at(member):
+    with _told_at(member, read_at):
         return match(table, wanted, ignores_extra=extra)
 
 
@@ -185,7 +191,8 @@ def check_answer(columns: dict[str, Column], cells_of_row: int, limits: Settings
 
 def wanted_of(scorer: Scorer) -> Wanted:
     """Return what a model reads."""
-    return Wanted(features=scorer.table.preparation.features, target=scorer.target)
+    features = scorer.table.preparation.features
+    return Wanted(features=features, target=scorer.target, advice="leave it out")
 
 
 def remarks_of(scorer: Scorer, columns: Columns) -> list[TableWarning] | UnsetType:
@@ -200,21 +207,19 @@ def labels_at(scorer: Scorer, positions: list[int]) -> list[Label]:
 
 
 @contextlib.contextmanager
-def told_at(member: str) -> Iterator[None]:
+def _told_at(member: str, read_at: str = _TABLE) -> Iterator[None]:
     """Point the faults of a table at where it stands in the body."""
     try:
         yield
     except (InvalidTable, InvalidRow) as problem:
-        problem.errors = tuple(_moved(fault, member) for fault in problem.errors)
+        problem.errors = tuple(_moved(fault, member, read_at) for fault in problem.errors)
         raise
 
 
-def _moved(fault: Fault, member: str) -> Fault:
-    if fault.pointer is None or not fault.pointer.startswith("/data"):
+def _moved(fault: Fault, member: str, read_at: str) -> Fault:
+    if fault.pointer is None:
         return fault
-    # Rows without names were read as the form split, which has them one deeper.
-    below = fault.pointer.removeprefix("/data").removeprefix("/data")
-    return msgspec.structs.replace(fault, pointer=member + below)
+    return msgspec.structs.replace(fault, pointer=member + fault.pointer.removeprefix(read_at))
 
 
 def _wrong(pointer: str, detail: str) -> InvalidRequest:

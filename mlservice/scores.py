@@ -112,7 +112,7 @@ class TableScorer:
         InvalidRow
             With each row that has no score: a number is missing where training had none
             missing, is infinite, or so large that the score overflows. `errors` names
-            the first 20 by the pointer `/data/{row}`, `error_count` counts all.
+            the first 20, `error_count` counts all.
         """
         scored = self._watched(columns, scored_by(self.log_odds(columns)))
         self._check(scored, columns)
@@ -235,7 +235,7 @@ class TableScorer:
         if not rows:
             return
         faults = [
-            Fault(pointer=f"/data/{row}", detail=f"Row {row}: {self.why_unscorable(columns, row)}.")
+            Fault(detail=f"Row {row}: {self.why_unscorable(columns, row)}.")
             for row in rows[:MOST_ROWS_NAMED]
         ]
         more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""

@@ -162,6 +162,33 @@ async def test_what_is_wrong_has_a_code_and_a_message(
     assert "stack_trace" not in document
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [1, "x"]]}},
+         "/dataframe_split/data/1/1"),
+        ({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [1]]}},
+         "/dataframe_split/data/1"),
+        ({"dataframe_split": {"columns": ["a", "a"], "data": ROWS}}, "/dataframe_split/columns/1"),
+        ({"dataframe_split": {"columns": ["a"], "data": [[1]]}}, "/dataframe_split"),
+        ({"dataframe_split": {"data": [[1, 2], [1, "x"]]}}, "/dataframe_split/data/1/1"),
+        ({"dataframe_records": [{"a": 1, "b": 2}, {"a": 1, "b": "x"}]}, "/dataframe_records/1/b"),
+        ({"dataframe_records": [{"a": 1, "b": 2}, {"a": 1}]}, "/dataframe_records/1"),
+        ({"inputs": {"a": [1, 2], "b": [1, "x"]}}, "/inputs/b/1"),
+        ({"inputs": [[1, 2], [1, "x"]]}, "/inputs/1/1"),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_is_told_with_its_place(
+    client: Client, settings: Settings, body: Any, pointer: str
+) -> None:
+    """Pointers lead through the body as it was sent."""
+    await model_of(client, settings)
+
+    _, document = await invoke(client, body, media_type="application/json")
+
+    assert document["errors"][0]["pointer"] == pointer
+
+
 async def test_text_is_predicted(client: Client, settings: Settings) -> None:
     """Categories stand as text, missing values as null."""
     described = (

@@ -336,6 +336,22 @@ async def test_tensors_that_the_model_does_not_take_are_refused(
     assert place in document["error"]
 
 
+async def test_a_wrong_value_of_a_features_tensor_is_told_with_its_place(
+    client: Client, settings: Settings
+) -> None:
+    """The pointer leads to the element, in the order of the request's inputs."""
+    model_id = await store_model(settings, three_classes())
+    inputs = [
+        {"name": name, "shape": [2, 1], "datatype": "FP64", "data": [1, None if name == "q" else 2]}
+        for name in "srqp"
+    ]
+
+    response = await client.post(f"/v2/models/{model_id}/infer", json={"inputs": inputs})
+
+    [fault] = (await response.json())["errors"]
+    assert fault["pointer"] == "/inputs/2/data/1"
+
+
 async def test_a_number_that_is_infinite_or_missing_is_refused(
     client: Client, settings: Settings
 ) -> None:

@@ -200,6 +200,32 @@ async def test_what_is_wrong_is_told_with_its_place(
         assert document["errors"][0]["pointer"] == place
 
 
+async def test_faults_of_a_feature_called_data_are_told_with_their_place(
+    client: Client, settings: Settings
+) -> None:
+    """Its name is not taken for a member of the body."""
+    model_id = await store_model(settings, make_model(features=("data",), coef=[[1.0]]))
+
+    _, document = await post(client, f"{model_id}:predict", {"inputs": {"data": [1, "x"]}})
+
+    assert document["errors"][0]["pointer"] == "/inputs/data/1"
+
+
+async def test_nobody_is_told_of_an_option_that_the_protocol_has_not(
+    client: Client, settings: Settings
+) -> None:
+    """`extra=ignore` is the native path's alone."""
+    model_id = await store_model(settings, make_model())
+    row = {"a": 1, "b": 2, "c": 3}
+
+    _, document = await post(client, f"{model_id}:predict", {"instances": [row]})
+    async with client.post(f"/models/{model_id}/predictions", json=[row]) as response:
+        natively = await response.json()
+
+    assert document["error"] == "'c' is not a feature of the model; leave it out."
+    assert natively["detail"].endswith("; leave it out, or say extra=ignore.")
+
+
 @pytest.mark.parametrize("text", ["!", "/w==", 5])
 async def test_base64_that_is_no_text_is_refused(
     client: Client, settings: Settings, text: Any

@@ -37,10 +37,13 @@ class Wanted:
         The model's.
     target : str
         The column that it predicts; it may stand in the table and is not read.
+    advice : str
+        What to do about a column that is no feature.
     """
 
     features: tuple[Feature, ...]
     target: str
+    advice: str = "leave it out, or say extra=ignore"
 
     @cached_property
     def texts(self) -> frozenset[str]:
@@ -85,7 +88,7 @@ def check_names(table: Table, wanted: Wanted, ignores_extra: bool, faults: Fault
         if name not in known and not ignores_extra:
             faults.add(
                 table.pointer(name),
-                f"{name[:128]!r} is not a feature of the model; leave it out, or say extra=ignore.",
+                f"{name[:128]!r} is not a feature of the model; {wanted.advice}.",
             )
     for each in wanted.features:
         if each.name not in table.columns:

@@ -51,7 +51,7 @@ class Table:
     ----------
     columns : dict of str to list or ndarray
         Values by name; in an array NaN is missing.
-    form : {"columns", "records", "split"}
+    form : {"columns", "records", "split", "tensors"}
         What a pointer leads through; formats that JSON does not know take the first.
     line_of : callable, optional
         Gives the line of the body, counted from 1, where a row begins.
@@ -89,4 +89,6 @@ class Table:
         if self.form == "records":
             return f"/data/{row or 0}/{escape(name)}"
         position = self._positions[name]
+        if self.form == "tensors":
+            return f"/inputs/{position}" + ("" if row is None else f"/data/{row}")
         return f"/data/columns/{position}" if row is None else f"/data/data/{row}/{position}"
