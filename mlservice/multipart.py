@@ -42,9 +42,14 @@ def read_parts(body: bytes | bytearray) -> list[Part]:
     return parts
 
 
+def boundary_of(body: bytes | bytearray) -> bytes:
+    """Return the first line of a form, which parts it; empty where there is none."""
+    return bytes(body[: max(body.find(b"\r\n", 0, 256), 0)])
+
+
 def _parts(body: bytes | bytearray) -> Iterator[Part]:
-    end = body.find(b"\r\n", 0, 256)
-    boundary = bytes(body[: max(end, 0)])
+    boundary = boundary_of(body)
+    end = len(boundary)
     _must(boundary.startswith(b"--") and len(boundary) > 2, "begin with a boundary")
     if boundary.endswith(b"--") and end + 2 == len(body):
         return

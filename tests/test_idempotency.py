@@ -1,6 +1,7 @@
 """`Idempotency-Key`: a request that is repeated makes one training."""
 
 import asyncio
+import hashlib
 import io
 import json
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from mlservice.store import Once
 from tests.support import JSON, Client, make_request
 
 
@@ -120,3 +122,54 @@ async def test_two_keys_are_refused(client: Client) -> None:
 async def test_a_key_may_have_any_printable_character(client: Client, key: str) -> None:
     """What is printable is a key, quotes included."""
     assert (await _post(client, key, make_request()))[0] == 202
+
+
+def _form(boundary: str, cell: str = "1") -> bytes:
+    lines = [
+        f"--{boundary}",
+        'Content-Disposition: form-data; name="file"; filename="t.csv"',
+        "Content-Type: text/csv",
+        "",
+        f"a,y\n{cell},x\n2,z\n3,x\n4,z\n",
+        f"--{boundary}--",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20])
+async def test_a_form_is_known_again_whatever_its_boundary(
+    client: Client, redis: "Redis", size: int
+) -> None:
+    """curl and browsers choose a boundary anew each time; another cell is another body."""
+    found = []
+    for boundary, cell in (("-" * 24 + "one", "1"), ("2", "1"), ("-" * 24 + "one", "7")):
+        headers = {
+            "Idempotency-Key": "k",
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+        }
+        body = _form(boundary, cell + "0" * size)
+        async with client.post("/models", data=io.BytesIO(body), headers=headers) as response:
+            found.append((response.status, response.headers.get("Idempotency-Replayed")))
+
+    assert found == [(202, None), (202, "true"), (422, None)]
+    assert redis.zcard("arq:queue") == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5, 100])
+def test_what_is_left_out_is_left_out_wherever_pieces_end(at_once: int) -> None:
+    """A boundary may begin in one piece and end in the next one."""
+    whole, pieces = Once("k"), Once("k")
+    whole.add(b"xxa-by--a")
+    sent = b"--axx--aa-by----a--a"
+
+    pieces.leave_out(b"--a")
+    for start in range(0, len(sent), at_once):
+        pieces.add(sent[start : start + at_once])
+
+    assert pieces.fingerprint == _digest(sent.replace(b"--a", b""))
+    assert whole.fingerprint == _digest(b"xxa-by--a")
+
+
+def _digest(sent: bytes) -> str:
+    return hashlib.sha256(sent).hexdigest()

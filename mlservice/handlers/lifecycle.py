@@ -23,11 +23,12 @@ from mlservice.errors import (
 from mlservice.estimate import memory_of
 from mlservice.idempotency import read_once
 from mlservice.intake import MEDIA_TYPES, check_early, check_options
+from mlservice.multipart import boundary_of
 from mlservice.parent import MEMBER, Parent, open_parent, unusable
 from mlservice.points import count_fits
 from mlservice.query import read_query
 from mlservice.schemas import Description, DryRun, TrainingRequest
-from mlservice.sent import Sent
+from mlservice.sent import FORM, Sent
 from mlservice.store import PIECE_BYTES, Models, Record
 from mlservice.validators import has_already, validating
 from mlservice.wire import (
@@ -62,11 +63,14 @@ async def train(request: web.Request) -> web.Response:
     if len(sent.body) < PIECE_BYTES:
         # Of 1 MiB this takes 20 to 35 ms, which other requests need not wait for.
         asked, description = await asyncio.to_thread(check_early, sent, request.app[SETTINGS])
-    name = asked.name if asked else None
+    # An empty name is none, in this answer as in later ones.
+    name = asked.name or None if asked else None
     sent, description = await _with_parent(request, sent, asked, description)
     if _is_dry(request):
         return _tell(sent, name, description)
     # A larger body is checked by its worker: parsing it here would stall other requests.
+    if sent.media_type == FORM:
+        once.leave_out(boundary_of(sent.body))
     once.add(sent.body)
     header = sent.header()
     body_bytes = len(header) + len(sent.body)
