@@ -195,6 +195,20 @@ async def test_another_format_is_refused_with_those_that_there_are(
     assert "json|onnx|python|sql" in (await response.json())["detail"]
 
 
+async def test_a_parameter_that_an_export_has_not_is_named(
+    client: Client, settings: Settings
+) -> None:
+    """The fault is where it is, and what cannot be decoded is malformed."""
+    model_id = await store_model(settings, make_model())
+
+    more = await get(client, f"/models/{model_id}/export?format=json&x=1")
+    broken = await get(client, f"/models/{model_id}/export?format=%FF")
+
+    assert more["errors"][0]["parameter"] == "x"
+    assert "it is 'format=json&x=1'" in more["detail"]
+    assert broken["type"] == "/problems/malformed-query"
+
+
 async def test_a_queued_model_has_no_export(client: Client) -> None:
     """Before it is ready there is nothing to write."""
     model_id = await create(client, make_request())

@@ -33,6 +33,15 @@ from tests.support import (
 )
 
 
+async def test_an_empty_name_is_none(client: Client) -> None:
+    """The first answer says what later ones say."""
+    async with client.post("/models", json=make_request(name="")) as response:
+        document = await response.json()
+
+    assert document["name"] is None
+    assert (await get(client, f"/models/{document['id']}"))["name"] is None
+
+
 async def test_training_is_accepted_with_its_place_and_its_document(client: Client) -> None:
     """A training is answered at once with 202, a UUID, and where its document is."""
     response = await client.post("/models", json=make_request(name="iris"))
@@ -314,6 +323,17 @@ async def test_a_wrong_parameter_of_a_list_is_refused_by_name(client: Client, qu
     assert response.status == 422
     assert document["type"] == "/problems/invalid-parameter"
     assert document["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("query", ["name=%FF", "state=%C3", "limit=%E2%82"])
+async def test_a_query_of_a_list_that_cannot_be_decoded_is_malformed(
+    client: Client, query: str
+) -> None:
+    """400, as for a prediction: a name that nobody sent is not looked for."""
+    response = await client.get(f"/models?{query}")
+
+    assert response.status == 400
+    assert (await response.json())["type"] == "/problems/malformed-query"
 
 
 async def test_a_deleted_model_is_gone_with_all_its_keys(

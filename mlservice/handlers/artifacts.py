@@ -82,11 +82,7 @@ def _name(request: web.Request) -> str | None:
 
 async def export(request: web.Request) -> web.Response:
     """Return a model as JSON, Python, SQL or ONNX that needs nothing of this service."""
-    chosen = request.query.get("format", "")
-    if chosen not in FORMATS or len(request.query) > 1:
-        detail = f"The one parameter must be format={'|'.join(FORMATS)}, it is {chosen[:64]!r}."
-        raise InvalidParameter(detail, errors=[Fault(parameter="format", detail=detail)])
-    write, media_type, ending = FORMATS[chosen]
+    write, media_type, ending = FORMATS[_format(request)]
     model_id = await named_model(request)
     artifact = await caller(request).models.load(model_id)
     # A model may have millions of coefficients to write.
@@ -95,3 +91,14 @@ async def export(request: web.Request) -> web.Response:
     if isinstance(written, bytes):
         return web.Response(body=written, headers=headers, content_type=media_type)
     return web.Response(text=written, headers=headers, content_type=media_type)
+
+
+def _format(request: web.Request) -> str:
+    """Read the one option of an export."""
+    query = read_query(request.rel_url.raw_query_string)
+    if len(query) == 1 and query[0][0] == "format" and query[0][1] in FORMATS:
+        return query[0][1]
+    was = "&".join("=".join(pair) for pair in query)[:64]
+    detail = f"The one parameter must be format={'|'.join(FORMATS)}, it is {was!r}."
+    wrong = next((name for name, _ in query if name != "format"), "format")
+    raise InvalidParameter(detail, errors=[Fault(parameter=wrong, detail=detail)])

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from mlservice.errors import Fault, InvalidParameter
+from mlservice.query import read_query
 from mlservice.schemas import ModelList, State
 from mlservice.wire import caller, respond
 
@@ -43,7 +44,7 @@ def _page(request: web.Request) -> _Page:
     """Read what a list takes, and refuse every other parameter."""
     numbers: dict[str, int] = {}
     filters: dict[str, str] = {}
-    for name, text in request.query.items():
+    for name, text in read_query(request.rel_url.raw_query_string):
         if name in numbers or name in filters:
             raise _wrong(name, f"{name} must be given once, it is given again.")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -170,7 +170,7 @@ ROUTES: tuple[Route, ...] = (
             ),
         ],
         answers=[Answer(status=200, description="A page.", body=ModelList, headers=("Link",))],
-        problems=[errors.InvalidParameter, errors.StoreUnavailable],
+        problems=[errors.MalformedQuery, errors.InvalidParameter, errors.StoreUnavailable],
     ),
     route(
         "GET",
@@ -287,6 +287,7 @@ ROUTES: tuple[Route, ...] = (
         problems=[
             errors.ModelNotFound,
             errors.ModelNotReady,
+            errors.MalformedQuery,
             errors.InvalidParameter,
             errors.BrokenModel,
             errors.StoreUnavailable,
