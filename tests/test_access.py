@@ -100,6 +100,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
 def _path(route: Route, model_id: str, alias: str) -> str:
     """Return a path of the route; a new placeholder must be given a value here."""
     values = {"id": model_id, "alias": alias, "slug": "not-found", "version": "1", "label": "a"}
+    values["file"] = "start.js"
     return re.sub(r"{(\w+)}", lambda found: values[found[1]], route.path)
 
 

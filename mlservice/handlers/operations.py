@@ -1,4 +1,4 @@
-"""Health, the OpenAPI document and its page, the problems' pages, and the index."""
+"""Health, the OpenAPI document, the problems' pages, and the index."""
 
 import html
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mlservice import __version__, manual
+from mlservice import __version__
 from mlservice.catalogue import catalogue
 from mlservice.errors import NotFound, StoreUnavailable, explanation, problems
 from mlservice.schemas import Index, Liveness, Readiness
@@ -23,7 +23,6 @@ class Vitals:
 
 VITALS = web.AppKey("vitals", Vitals)
 DOCUMENT = web.AppKey("document", dict[str, Any])
-MANUAL = web.AppKey("manual", str)
 
 
 async def live(_: web.Request) -> web.Response:
@@ -53,12 +52,6 @@ async def ready(request: web.Request) -> web.Response:
 async def openapi(request: web.Request) -> web.Response:
     """Describe every route as an OpenAPI 3.1 document."""
     return respond(request.app[DOCUMENT])
-
-
-async def docs(request: web.Request) -> web.Response:
-    """Show every route as a page for people."""
-    headers = _PAGE | {"Content-Security-Policy": manual.POLICY}
-    return web.Response(text=request.app[MANUAL], content_type="text/html", headers=headers)
 
 
 _CATALOGUE = catalogue()

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from mlservice import manual, openapi
+from mlservice import openapi
 from mlservice.access import SCOPES, expect
-from mlservice.handlers.operations import DOCUMENT, MANUAL
+from mlservice.handlers.operations import DOCUMENT
 from mlservice.routes import (
     aliases,
     figures,
@@ -46,4 +46,3 @@ def add_routes(app: web.Application, *, version: str) -> None:
             scopes[added] = route.scope
     described = [route.operation() for route in ROUTES]
     app[DOCUMENT] = openapi.document(described, version=version)
-    app[MANUAL] = manual.page(app[DOCUMENT])

@@ -2,7 +2,7 @@
 
 from mlservice import errors
 from mlservice.catalogue import Catalogue
-from mlservice.handlers import operations
+from mlservice.handlers import docs, operations
 from mlservice.openapi import Answer, Parameter
 from mlservice.routes.route import Route, route
 from mlservice.schemas import Index, Liveness, Readiness
@@ -53,10 +53,27 @@ ROUTES: tuple[Route, ...] = (
     route(
         "GET",
         "/docs",
-        operations.docs,
+        docs.page,
         scope="open",
         tag="operations",
         answers=[Answer(status=200, description="The page.", body=str, media_type="text/html")],
+    ),
+    route(
+        "GET",
+        "/docs/{file}",
+        docs.part,
+        scope="open",
+        tag="operations",
+        parameters=[
+            Parameter(
+                name="file",
+                place="path",
+                description="One that the page names.",
+                schema={"type": "string"},
+            )
+        ],
+        answers=[Answer(status=200, description="The file.", body=str, media_type="*/*")],
+        problems=[errors.NotFound],
     ),
     route(
         "GET",
