@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+import mlservice
 from mlservice import __version__, dialects
 from mlservice.errors import BodyTooLarge, NotFound, TableTooLarge, problems
 from mlservice.handlers.operations import DOCUMENT
@@ -110,6 +112,18 @@ def test_problem_stands_under_its_status(described: Any) -> None:
     ]
 
     assert wrong == []
+
+
+def test_members_of_problems_are_described(described: Any) -> None:
+    """What the code adds to a problem document stands in its schema."""
+    code = "".join(
+        file.read_text("utf-8") for file in Path(mlservice.__file__).parent.rglob("*.py")
+    )
+
+    added = set(re.findall(r'members=\{"(\w+)"', code))
+
+    assert {"state", "scope", "error_count"} <= added
+    assert added <= set(described["components"]["schemas"]["ProblemDocument"]["properties"])
 
 
 def test_pages_of_problems_are_all_listed(described: Any) -> None:

@@ -193,7 +193,7 @@ ROUTES: tuple[Route, ...] = (
                 status=200,
                 description="The prediction, or the document where there is no query.",
                 body=(Prediction, ModelDocument),
-                headers=("Cache-Control", "ETag"),
+                headers=("Cache-Control", "ETag", "Preference-Applied"),
             ),
             Answer(
                 status=304,
@@ -249,7 +249,7 @@ ROUTES: tuple[Route, ...] = (
                 description="The file.",
                 body=bytes,
                 media_type=MEDIA_TYPE,
-                headers=("ETag",),
+                headers=("Cache-Control", "ETag"),
             ),
             Answer(
                 status=304, description="The file that `If-None-Match` names.", headers=("ETag",)

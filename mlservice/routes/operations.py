@@ -89,7 +89,15 @@ ROUTES: tuple[Route, ...] = (
                 schema={"enum": [kind.slug for kind in errors.problems()]},
             )
         ],
-        answers=[Answer(status=200, description="The words.", body=str, media_type="text/plain")],
+        answers=[
+            Answer(
+                status=200,
+                description="The words, as HTML where `Accept` names that.",
+                body=str,
+                media_type="text/plain",
+                others={"text/html": str},
+            )
+        ],
         problems=[errors.NotFound],
     ),
     route(

@@ -17,6 +17,15 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     instance: Annotated[str | UnsetType, Meta(description="The request's id.")] = UNSET
     errors: list[Fault] | UnsetType = UNSET
+    error_count: Annotated[
+        int | UnsetType, Meta(description="How many places are wrong; `errors` has the first 20.")
+    ] = UNSET
+    state: Annotated[
+        str | UnsetType, Meta(description="The model's, where it stands against what was asked.")
+    ] = UNSET
+    scope: Annotated[
+        str | UnsetType, Meta(description="The one that a key must have, where it has another.")
+    ] = UNSET
     error: Annotated[
         str | UnsetType, Meta(description="The detail, for clients of `/v2` and `/v1`.")
     ] = UNSET
