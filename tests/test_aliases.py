@@ -290,3 +290,23 @@ async def test_a_removed_alias_is_forgotten(
 
     with pytest.raises(ModelNotFound):
         await aliases.resolve("a")
+
+
+async def test_many_aliases_are_listed_by_name_and_read_some_at_a_time(
+    client: Client, settings: Settings, redis: "Redis"
+) -> None:
+    """However many there are, other requests have their turn between."""
+    model_id = await store_model(settings, make_model())
+    names = [f"a{number:03}" for number in range(2 * room.READ_AT_ONCE + 1)]
+    for name in names:
+        assert (await client.put(f"/aliases/{name}", json={"model": model_id})).status == 200
+    before = _round_trips(redis)
+
+    listed = (await get(client, "/aliases"))["aliases"]
+
+    assert [alias["alias"] for alias in listed] == names
+    assert _round_trips(redis) - before >= 3
+
+
+def _round_trips(redis: Any) -> int:
+    return int(redis.info("commandstats")["cmdstat_exec"]["calls"])
