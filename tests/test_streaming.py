@@ -171,6 +171,27 @@ def test_row_that_is_too_long_is_told_and_passed_over() -> None:
     assert "at most 1048576 bytes" in told[1]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_bad_rows_among_many_are_told_with_their_lines(delimiter: str, quoted: bool) -> None:
+    """Each has its own line, and the rows between are predicted as they are alone."""
+    model = make_model(features=("a", "b"), coef=[[1.0, -1.0]], intercept=[0.0])
+    rows = [["q" if row % 7 == 3 else f"{row / 100}", f'"{1}"' if quoted else "1"]
+            for row in range(500)]  # fmt: skip
+    text = "".join(delimiter.join(row) + "\n" for row in [["a", "b"], *rows])
+
+    answer = transformed(text.encode(), cuts=(1000, 2000), model=model, delimiter=delimiter)
+
+    told = list(csv.DictReader(io.StringIO(answer.decode())))
+    for row, line in enumerate(told):
+        if row % 7 == 3:
+            assert line["error"] == f"Line {row + 2}: 'a' must be a number, it is 'q'."
+        else:
+            assert float(line["probability_yes"]) == pytest.approx(
+                1 / (1 + np.exp(1 - row / 100)), abs=1e-12
+            )
+
+
 @pytest.mark.parametrize("reads", ["csv", "ndjson"])
 def test_rows_after_one_that_is_too_long_are_all_answered_with_their_lines(reads: str) -> None:
     """Also where a piece of the body ends just where that row does."""

@@ -6,10 +6,12 @@ and theirs, so that each bad row is found and no good one is lost.
 
 import csv
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 from mlservice.errors import InvalidRow
 from mlservice.predicting.matching import Wanted, check_names
@@ -17,6 +19,7 @@ from mlservice.table import Faults, Table, has_index
 from mlservice.table.blocks import Block, CarefulBlock, Irregular, PlainBlock, is_utf8, wrong_record
 
 MOST_ROW_BYTES = 1 << 20
+_NEWLINE = ord("\n")
 _record = msgspec.json.Decoder(dict[str, Any])
 _records = msgspec.json.Decoder(list[dict[str, Any]])
 
@@ -125,10 +128,18 @@ class _Layout:
         }
 
     def table(self, block: Block, line_of: Any) -> Table:
-        """Return the columns; numbers are texts where one of them is none."""
+        """Return the columns; of one row, numbers are texts where one of them is none.
+
+        Raises
+        ------
+        InvalidRow
+            If one of several rows has a number that is none: which one, its halves show.
+        """
         columns: dict[str, Any] = {}
         numbers = block.numbers(list(self.numbers.values())) if self.numbers else None
         texts = dict(self.texts)
+        if numbers is None and self.numbers and block.rows > 1:
+            raise InvalidRow("Each row must have numbers where the model has, one has not.")
         if numbers is None:
             texts |= self.numbers
         else:
@@ -163,14 +174,13 @@ class CsvRows:
 
 
 class PlainRows:
-    """Lines of CSV without quotes: read all at once, or else carefully."""
+    """Lines of CSV without quotes, each of which has its cells."""
 
     def __init__(self, layout: _Layout, text: bytes, block: PlainBlock, line: int) -> None:
         self._layout = layout
         self._text = text
         self._block = block
         self._line = line
-        self._careful: CsvRows | None = None
 
     def __len__(self) -> int:
         """Return how many."""
@@ -178,16 +188,17 @@ class PlainRows:
 
     def table(self, start: int, stop: int) -> Table:
         """Return some of them as a table."""
-        if stop - start == len(self):
-            return self._layout.table(self._block, lambda row: self._line + row)
-        if self._careful is None:
-            delimiter = self._layout.delimiter
-            lines = self._text.decode().split("\n")
-            records: list[tuple[int, list[str] | str]] = [
-                (self._line + i, line.split(delimiter)) for i, line in enumerate(lines)
-            ]
-            self._careful = CsvRows(self._layout, records)
-        return self._careful.table(start, stop)
+        block, first = self._block, self._line + start
+        if stop - start < len(self):
+            text = self._text[self._ends[start] + 1 : self._ends[stop]]
+            block = PlainBlock(text, self._layout.delimiter, self._layout.width)
+        return self._layout.table(block, lambda row: first + row)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where each line ends, the one before the first included."""
+        ends = np.flatnonzero(np.frombuffer(self._text, np.uint8) == _NEWLINE)
+        return [-1, *ends.tolist(), len(self._text)]
 
 
 class CsvReader:
