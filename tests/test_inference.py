@@ -246,6 +246,26 @@ def test_standard_errors_are_in_the_units_of_the_column(scale: float) -> None:
     assert x_is.std_error * scale == pytest.approx(fitted.bse[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "saga"])
+def test_fit_that_stopped_away_from_the_optimum_is_told_and_has_no_inference(solver: str) -> None:
+    """Of columns of unlike scales solvers say that they converged where they have not."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(2000, 3)) * [1.0, 100.0, 0.01] + [0.0, 1000.0, 5.0]
+    y = random.random(2000) < expit(X @ [1.0, 0.003, 10.0] - 53)
+    data = {**{name: X[:, i].tolist() for i, name in enumerate("abc")}, "y": y.tolist()}
+    oracle = sm.Logit(y, sm.add_constant(X)).fit(disp=False)
+
+    wrong = describe(data, solver=solver, tol=1e-4, max_iter=100_000)
+    right = describe(data)
+
+    far = np.abs(list((wrong.coefficients or {})["true"].values()) - oracle.params[1:])
+    assert (far / oracle.bse[1:]).max() > 0.1
+    assert wrong.converged
+    assert (wrong.inference, codes(wrong)) == (None, ["not-at-optimum"])
+    assert right.inference
+    assert codes(right) == []
+
+
 @pytest.mark.parametrize("params", [{"C": 1.0}, {"C": 1e6, "solver": "lbfgs"}])
 def test_penalised_fit_has_no_inference(params: dict[str, Any]) -> None:
     """A penalty moves the coefficients, and nothing is said of them."""

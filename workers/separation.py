@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
+from workers.information import largest
+
 Matrix = NDArray[np.float64]
 Places = NDArray[np.intp]
 # A linear programme of this many numbers takes about a second; where more are needed, only the
@@ -71,8 +73,7 @@ class _Rows:
 
     def __init__(self, X: Matrix, y: NDArray[np.intp], n_classes: int) -> None:
         self._X, self._y, self._k = X, y, n_classes
-        largest = np.maximum(X.max(axis=0), -X.min(axis=0))
-        self._largest = np.where(largest > 0, largest, 1.0)
+        self._largest = largest(X)
         self.unknowns = (n_classes - 1) * X.shape[1]
         self._gain = self._gain_of()
 
