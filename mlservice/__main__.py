@@ -113,18 +113,22 @@ async def _start(
 ) -> None:
     started = await stack.start(settings, listening, running)
     await stack.wait_until_ready(started.url)
-    click.echo(_banner(started))
+    click.echo(_banner(started, has_keys=settings.require_keys))
 
 
-def _banner(started: stack.Stack) -> str:
+def _banner(started: stack.Stack, *, has_keys: bool) -> str:
     lines = [f"mlservice is ready at {started.url} (Ctrl-C stops it)"]
     if started.data_dir:
         lines.append(f"  data    {started.data_dir}")
+    # The address of a store that was there before may hold its password.
+    store = started.store_url if started.data_dir else "…"
+    python = f"MLSERVICE_REDIS_URL={store} {sys.executable} -m"
+    lines.append(f"  worker  {python} workers")
     sent = "-H 'Content-Type: application/json' -d @train.json"
-    lines += [
-        f"  worker  MLSERVICE_REDIS_URL={started.store_url} {sys.executable} -m workers",
-        f"  try     curl -s {started.url}/models {sent}",
-    ]
+    if has_keys:
+        lines.append(f"  key     {python} mlservice keys create --tenant NAME --scope train")
+        sent = f"-H 'Authorization: Bearer KEY' {sent}"
+    lines.append(f"  try     curl -s {started.url}/models {sent}")
     return "\n".join(lines)
 
 
