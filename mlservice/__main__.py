@@ -21,7 +21,10 @@ from mlservice.errors import BadSetting
 from mlservice.settings import Settings
 
 
-@click.group()
+@click.group(
+    epilog="All settings are environment variables, such as MLSERVICE_PORT, for which some "
+    "commands have flags; docs/operating.md has all of them."
+)
 @click.version_option(__version__, prog_name="mlservice")
 def main() -> None:
     """Train logistic regressions over HTTP, and get predictions with a GET."""

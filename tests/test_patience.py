@@ -15,6 +15,7 @@ from mlservice import jobs
 from mlservice.settings import Settings
 from tests.proxy import Proxy
 from tests.support import until
+from workers.__main__ import main
 from workers.patience import PatientWorker
 from workers.settings import worker_options
 
@@ -155,3 +156,19 @@ async def _has_free_connections(worker: PatientWorker) -> bool:
 
 async def _tells(caplog: pytest.LogCaptureFixture, said: str) -> bool:
     return said in caplog.text
+
+
+@pytest.mark.parametrize(("word", "code"), [("--help", 0), ("--slots=3", 2)])
+def test_a_worker_tells_how_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str, code: int
+) -> None:
+    """A word that it would not heed starts none."""
+    monkeypatch.setattr("sys.argv", ["workers", word])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    said = capsys.readouterr()
+    assert ended.value.code == code
+    assert "python -m workers" in said.out + said.err
+    assert ("MLSERVICE_REDIS_URL" in said.out) == (code == 0)

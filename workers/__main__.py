@@ -1,5 +1,6 @@
 """`python -m workers`: a worker that waits for its store, and waits for it again."""
 
+import argparse
 import asyncio
 import importlib.util
 import os
@@ -9,9 +10,17 @@ from mlservice import logs
 from mlservice.errors import BadSetting
 from mlservice.settings import Settings
 
+_USAGE = argparse.ArgumentParser(
+    prog="python -m workers",
+    description="Train what is queued in the store, until Ctrl-C or SIGTERM.",
+    epilog="It takes no arguments: settings are environment variables, such as "
+    "MLSERVICE_REDIS_URL and MLSERVICE_WORKER_SLOTS; docs/operating.md has all of them.",
+)
+
 
 def main() -> None:
     """Work until SIGINT or SIGTERM."""
+    _USAGE.parse_args()
     try:
         settings = Settings.from_environ(os.environ)
         logs.configure(settings)
