@@ -169,6 +169,7 @@ def test_missing_member_is_named(member: str) -> None:
         ({"tar/get": "y"}, "/tar~1get", "'tar/get' is none of data, target, name, params,"),
         ({"params": {"solver": "adam"}}, "/params/solver", "'adam' is none of lbfgs, liblinear,"),
         ({"params": {"class_weight": "x"}}, "/params/class_weight", "'x' is none of balanced"),
+        ({"params": {"penalty": ""}}, "/params/penalty", "'' is none of elasticnet, l1, l2, null"),
         ({"preprocessing": {"scale": "max"}}, "/preprocessing/scale", "'max' is none of none,"),
         ({"search": {"solver": ["adam"]}}, "/search/solver/0", "'adam' is none of lbfgs,"),
         ({"search": {"scoring": "f2"}}, "/search/scoring", "'f2' is none of "),

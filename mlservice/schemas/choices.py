@@ -55,7 +55,8 @@ def _names(kind: Any, path: str, *, values: bool) -> list[str]:
     plain = list(_plain(places))
     if values:
         literals = (place.values for place in plain if isinstance(place, inspect.LiteralType))
-        return [str(value) for each in literals for value in each]
+        has_null = any(isinstance(place, inspect.NoneType) for place in plain)
+        return [str(value) for each in literals for value in each] + ["null"] * has_null
     structs = (place.fields for place in plain if isinstance(place, inspect.StructType))
     return [field.encode_name for each in structs for field in each]
 
