@@ -184,6 +184,7 @@ async def test_the_deployed_stores_user_can_keep_keys_and_count_requests(
         "SHUTDOWN",
         "ACL LIST",
         "SCRIPT FLUSH",
+        "FUNCTION FLUSH",
         "GET other",
     ],
 )
