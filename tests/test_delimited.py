@@ -18,13 +18,17 @@ from mlservice.table import MOST_FAULTS, Whole, blocks, decimals, delimited, fro
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 CELLS = st.one_of(
     st.sampled_from(
-        ["", "0", "-0", "+1", ".5", "5.", "007", "1e5", "1E-3", "-2.5e+2", "nan", "inf"]
+        ["", "NA", "0", "-0", "+1", ".5", "5.", "007", "1e5", "1E-3", "-2.5e+2", "nan", "inf"]
     ),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(10**30), 10**30).map(str),
     st.text(st.sampled_from("01.e-+_ xÄ😀'\t|:"), max_size=4),
     st.text(st.sampled_from('a1,;"\n\r'), max_size=4),
 )
+
+
+# In a column of numbers.
+MISSING = ("", "NA")
 
 
 def number(text: str) -> float:
@@ -71,6 +75,8 @@ def refused(body: str | bytes, delimiter: str = ",") -> list[tuple[int | None, s
         ("a,b\n1e,e5\n", {"a": ["1e"], "b": ["e5"]}),
         ("ä,b\nß,1\n", {"ä": ["ß"], "b": [1]}),
         ("a,b\ntrue,null\n", {"a": ["true"], "b": ["null"]}),
+        ("a,b\n1,NA\nNA,x\n", {"a": [1, None], "b": ["NA", "x"]}),
+        ("a,b\nNA,NA\nNA,NAN\n", {"a": [None, None], "b": ["NA", "NAN"]}),
         (",a,b\n0,1,x\n5,2,y\n", {"a": [1, 2], "b": ["x", "y"]}),
         ('"",a,b\n"r",1,"x"\n', {"a": [1], "b": ["x"]}),
     ],
@@ -204,8 +210,8 @@ def test_readers_agree_with_each_other_and_with_python(
 
 
 def _expected(cells: tuple[str, ...]) -> list[Any]:
-    if all(NUMBER.fullmatch(cell) for cell in cells if cell):
-        return [number(cell) if cell else None for cell in cells]
+    if all(NUMBER.fullmatch(cell) for cell in cells if cell not in MISSING):
+        return [None if cell in MISSING else number(cell) for cell in cells]
     return [cell or None for cell in cells]
 
 
@@ -254,6 +260,17 @@ def test_many_decimals_are_refused_when_one_is_none(wrong: str) -> None:
     cells = ["0.1"] * 8000 + [wrong]
 
     assert decimals.read_decimals(",".join(cells).encode(), len(cells)) is None
+
+
+def test_many_decimals_may_be_not_available() -> None:
+    """Where numbers are read at once `NA` is missing as it is elsewhere, and no other word."""
+    cells = ["NA", "NA", "0.1", "NA"] * 4000
+
+    read = decimals.read_decimals(",".join(cells).encode(), len(cells))
+
+    assert read is not None
+    assert np.isnan(read).tolist() == [cell == "NA" for cell in cells]
+    assert decimals.read_decimals(",".join([*cells, "NAN"]).encode(), len(cells) + 1) is None
 
 
 def test_text_in_blocks_is_the_text() -> None:

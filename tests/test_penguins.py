@@ -3,7 +3,9 @@
 Horst, Hill and Gorman (2020), https://allisonhorst.github.io/palmerpenguins/.
 """
 
+import asyncio
 import csv
+import io
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from mlservice.settings import Settings
 from tests.support import Client, create, get, work
 
+CSV = {"Content-Type": "text/csv"}
 TEXTS = {"species", "island", "sex"}
 ROW = (
     "island=Biscoe&bill_length_mm=50.1&bill_depth_mm=15.2&flipper_length_mm=225"
@@ -18,13 +21,18 @@ ROW = (
 )
 
 
-def penguins() -> list[dict[str, Any]]:
-    """Return the records of the package, null where a value is not available."""
+def shipped() -> str:
+    """Return the CSV of the package, `NA` where a value is not available."""
     file = Path(str(distribution("palmerpenguins").locate_file("palmerpenguins/data/penguins.csv")))
-    with file.open(encoding="utf-8", newline="") as rows:
-        return [
-            {name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(rows)
-        ]
+    return file.read_text("utf-8")
+
+
+def penguins() -> list[dict[str, Any]]:
+    """Return its records, null where a value is not available."""
+    return [
+        {name: _value(name, text) for name, text in row.items()}
+        for row in csv.DictReader(io.StringIO(shipped()))
+    ]
 
 
 def _value(name: str, text: str) -> str | float | None:
@@ -107,6 +115,30 @@ async def test_penguins_as_csv_are_the_same_table(client: Client, settings: Sett
     csv_model = await get(client, f"/models/{(await response.json())['id']}")
     assert csv_model["provenance"] == json_model["provenance"]
     assert csv_model["coefficients"] == json_model["coefficients"]
+
+
+async def test_penguins_as_they_are_shipped_train_with_nothing_but_a_target(
+    client: Client, settings: Settings
+) -> None:
+    """What is not available among numbers is missing, and may be so in a prediction."""
+    text = await asyncio.to_thread(shipped)
+    async with client.post("/models?target=species", data=text, headers=CSV) as response:
+        model_id = (await response.json())["id"]
+    await work(settings)
+
+    model = await get(client, f"/models/{model_id}")
+
+    assert model["state"] == "ready", model["error"]
+    assert model["metrics"]["test"]["accuracy"] > 0.95
+    numbers = [each for each in model["features"] if each["kind"] == "number"]
+    assert [each["name"] for each in numbers if each["missing"]] == [
+        *("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
+    ]
+    url = f"/models/{model_id}/predictions?extra=ignore"
+    async with client.post(url, data=text, headers=CSV) as response:
+        told = list(csv.DictReader(io.StringIO(await response.text())))
+    assert len(told) == 344
+    assert {row["error"] for row in told} == {""}
 
 
 async def test_island_that_was_not_seen_counts_as_the_reference(

@@ -118,6 +118,7 @@ def test_bad_rows_lose_no_others(data: st.DataObject) -> None:
     [
         (b"q,1,x", "Line 3: 'n' must be a number, it is 'q'."),
         (b",1,x", "Line 3: 'n' must be a number, it is missing."),
+        (b"NA,1,x", "Line 3: 'n' must be a number, it is missing."),
         (b"1,1,", "Line 3: 't' must be text, it is missing."),
         (b"1,1", "Line 3: must have 3 fields, it has 2."),
         (b"1e999,1,x", "Line 3: 'n' must be finite, it is infinite."),

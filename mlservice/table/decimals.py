@@ -24,7 +24,8 @@ def read_decimals(text: bytes, count: int) -> NDArray[np.float64] | None:
     Parameters
     ----------
     text : bytes
-        ASCII digits, sign, point and exponent; nothing between two commas is missing.
+        ASCII digits, sign, point and exponent; nothing between two commas is missing,
+        and so is `NA`.
     count : int
         How many there are.
 
@@ -36,6 +37,8 @@ def read_decimals(text: bytes, count: int) -> NDArray[np.float64] | None:
     """
     values = read_plain_decimals(text)
     if values is None:
+        if b"NA" in text:
+            text = _without_na(text)
         if text.translate(None, _CHARACTERS):
             return None
         values = _values(text)
@@ -71,6 +74,12 @@ def _values(text: bytes) -> NDArray[np.float64] | None:
         return np.fromiter(numbers, np.float64, len(numbers))
     except msgspec.DecodeError:
         return _read_others(text)
+
+
+def _without_na(text: bytes) -> bytes:
+    # Twice, since matches do not overlap.
+    text = b",%b," % text
+    return text.replace(b",NA,", b",,").replace(b",NA,", b",,")[1:-1]
 
 
 def _with_nulls(text: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """CSV: RFC 4180 with a header row, in UTF-8.
 
-A column is numeric when every field of it that is not empty is a decimal number.
-An empty field is missing, an empty line is none. A first column without a name is the
-index that pandas writes, and left out.
+A column is numeric when every field of it that is neither empty nor `NA` is a decimal
+number; both are missing there, and among texts only an empty field is. An empty line is
+none. A first column without a name is the index that pandas writes, and left out.
 """
 
 import codecs
