@@ -107,7 +107,9 @@ async def test_a_worker_trains_from_either_command(
 
     # arq's own worker ends with 1 when it is stopped before it has noted a job's end.
     async def is_noted() -> bool:
-        return not redis.exists(f"arq:in-progress:{model_id}:1")
+        keys: Any = redis.keys("arq:queue:health-check:*")
+        said: list[Any] = [redis.get(key) or b"" for key in keys]
+        return any(b"j_complete=1" in each and b"j_ongoing=0" in each for each in said)
 
     await until(is_noted, within_s=5)
     worker.terminate()
