@@ -89,16 +89,17 @@ def infer(
         return _answer(scorer, named, found, wanted), found[0].positions
     text, rest = split(body, length)
     asked = read_request(text)
+    identity = UNSET if asked.id is None else asked.id
     # In a thread no row is shown to the watch.
     if not rest and len(body) < THREAD_BYTES and (row := _single_row(asked, scorer)):
         best, shares = scorer.score_row(row)
         if scorer.counts.watch:
             scorer.counts.watch.see(row)
-        told = scorer.inference.fill(best, shares, named.name, named.version, asked.id)
+        told = scorer.inference.fill(best, shares, named.name, named.version, identity)
         return Answered(body=told), (best,)
     wanted = read_wanted(asked, OUTPUTS)
     found = _score(read_tensors(asked.inputs, rest), scorer, limits)
-    return _answer(scorer, named, found, wanted, asked.id), found[0].positions
+    return _answer(scorer, named, found, wanted, identity), found[0].positions
 
 
 def _single_row(asked: InferenceRequest, scorer: Scorer) -> list[float] | None:

@@ -230,6 +230,32 @@ async def test_a_body_without_json_has_whole_rows(
     assert "32 bytes each" in (await response.json())["error"]
 
 
+async def test_members_that_are_null_are_as_left_out(client: Client, settings: Settings) -> None:
+    """Clients that write all that a request may have, as MLServer's do, get the same answer."""
+    model_id = await store_model(settings, make_model())
+    tensor = {"name": "x", "shape": [2, 2], "datatype": "FP64", "data": [1, 2, 3, 4]}
+    nulls = {"content_type": "np", "headers": None}
+    output = {"name": "predict", "parameters": None}
+    plain = {"inputs": [tensor], "outputs": [{"name": "predict"}]}
+    written = {
+        "id": None,
+        "parameters": {**nulls, "binary_data_output": None},
+        "inputs": [{**tensor, "parameters": nulls}],
+        "outputs": [output],
+    }
+    url = f"/v2/models/{model_id}/infer"
+
+    answers = [
+        await (await client.post(url, json=body)).json()
+        for body in (plain, written, written | {"outputs": None}, {"inputs": [tensor]})
+    ]
+
+    assert answers[0] == answers[1]
+    assert answers[2] == answers[3]
+    assert "id" not in answers[1]
+    assert [each["name"] for each in answers[3]["outputs"]] == ["predict", "predict_proba"]
+
+
 async def test_outputs_are_answered_as_each_is_asked(client: Client, settings: Settings) -> None:
     """One as bytes, the other in JSON, in the order of the request."""
     model_id = await store_model(settings, three_classes())

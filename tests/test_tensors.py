@@ -322,7 +322,6 @@ def test_a_bool_is_zero_or_one() -> None:
         tensor_of(datatype="FLOAT"),
         tensor_of(datatype="fp64"),
         tensor_of(parameters={"a": []}),
-        tensor_of(parameters={"a": None}),
         tensor_of(parameters=[]),
         {"shape": [1], "datatype": "FP64", "data": [1]},
     ],

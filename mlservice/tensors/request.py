@@ -2,7 +2,7 @@
 
 The header `Inference-Header-Content-Length` says how many bytes are JSON; the
 tensors that are sent as bytes follow in the order of `inputs`. It is 0 where all
-of the body is one tensor.
+of the body is one tensor. Some clients write null for each member that they leave out.
 """
 
 import re
@@ -22,6 +22,7 @@ from mlservice.tensors.plain import from_json
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 Parameters = dict[str, str | int | float | bool]
+_Parameters = dict[str, str | int | float | bool | None] | None
 
 _is_length = re.compile(r"[0-9]{1,10}", re.ASCII).fullmatch
 _LARGEST_LENGTH = 2**31 - 1
@@ -36,8 +37,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     shape: Annotated[list[int], Meta(description="Any 64-bit dimensions.", min_length=1)]
     datatype: str
     parameters: Annotated[
-        Parameters, Meta(description="`binary_data_size` where the values are bytes.")
-    ] = {}
+        _Parameters, Meta(description="`binary_data_size` where the values are bytes.")
+    ] = None
     data: Annotated[
         msgspec.Raw | UnsetType, Meta(description="Row by row, flat or nested as the shape is.")
     ] = UNSET
@@ -48,21 +49,21 @@ class RequestedOutput(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     parameters: Annotated[
-        Parameters, Meta(description="`binary_data` or `classification`, if need be.")
-    ] = {}
+        _Parameters, Meta(description="`binary_data` or `classification`, if need be.")
+    ] = None
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON of an inference."""
 
     inputs: Annotated[list[Input], Meta(min_length=1)]
-    id: Annotated[str | UnsetType, Meta(description="It comes back.")] = UNSET
+    id: Annotated[str | None, Meta(description="It comes back.")] = None
     parameters: Annotated[
-        Parameters, Meta(description="`binary_data_output` asks for all outputs as bytes.")
-    ] = {}
+        _Parameters, Meta(description="`binary_data_output` asks for all outputs as bytes.")
+    ] = None
     outputs: Annotated[
-        list[RequestedOutput] | UnsetType, Meta(description="Left out: all of them.")
-    ] = UNSET
+        list[RequestedOutput] | None, Meta(description="All of them if left out.")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def read_request(text: bytes | memoryview) -> InferenceRequest:
         If a member is missing or of the wrong type, or a parameter is one that is reserved.
     """
     request = read_json(_request, text)
-    for name in request.parameters:
+    for name in request.parameters or ():
         if name.startswith("triton_"):
             raise wrong("/parameters", f"A parameter must not be named {name[:64]!r}.")
     return request
@@ -171,11 +172,16 @@ def _read(sent: Input, data: memoryview, place: str) -> Tensor:
 
 def _binary_size(sent: Input, place: str) -> int:
     """Return how many bytes behind the JSON are the tensor's."""
-    if _SHARED in sent.parameters:
+    given = _given(sent.parameters)
+    if _SHARED in given:
         raise wrong(f"{place}/parameters/{_SHARED}", "Data must be sent, no memory is shared.")
-    if (_SIZE in sent.parameters) == (sent.data is not UNSET):
+    if (_SIZE in given) == (sent.data is not UNSET):
         raise wrong(place, f"An input must have either data or the parameter {_SIZE}.")
-    return _whole(sent.parameters, _SIZE, 0, place) if _SIZE in sent.parameters else 0
+    return _whole(given, _SIZE, 0, place) if _SIZE in given else 0
+
+
+def _given(parameters: _Parameters) -> Parameters:
+    return {name: value for name, value in (parameters or {}).items() if value is not None}
 
 
 def read_wanted(request: InferenceRequest, known: Sequence[str]) -> list[WantedOutput]:
@@ -186,7 +192,7 @@ def read_wanted(request: InferenceRequest, known: Sequence[str]) -> list[WantedO
     InvalidRequest
         If one is unknown or named twice, or a parameter of them is wrong.
     """
-    binary = _switch(request.parameters, "binary_data_output", False, "")
+    binary = _switch(_given(request.parameters), "binary_data_output", False, "")
     if not request.outputs:
         return [WantedOutput(name=name, binary=binary) for name in known]
     wanted: dict[str, WantedOutput] = {}
@@ -198,11 +204,12 @@ def read_wanted(request: InferenceRequest, known: Sequence[str]) -> list[WantedO
                 f"Each output must be one of {', '.join(known)}, and stand once; "
                 f"it is {asked.name[:64]!r}.",
             )
+        given = _given(asked.parameters)
         wanted[asked.name] = WantedOutput(
             name=asked.name,
-            binary=_switch(asked.parameters, "binary_data", binary, place),
-            classification=_whole(asked.parameters, "classification", 1, place)
-            if "classification" in asked.parameters
+            binary=_switch(given, "binary_data", binary, place),
+            classification=_whole(given, "classification", 1, place)
+            if "classification" in given
             else 0,
         )
     return list(wanted.values())
