@@ -202,6 +202,17 @@ async def test_file_of_a_form_is_predicted(client: Client, settings: Settings) -
     assert [len(row) for row in answer["probabilities"]] == [1, 1, 1]
 
 
+async def test_several_lines_of_accept_are_one_list(client: Client, settings: Settings) -> None:
+    """What a later line names is accepted too."""
+    model_id = await store_model(settings, three_classes())
+    headers = [("Accept", "text/html"), ("Accept", "application/msgpack")]
+
+    async with client.post(
+        f"/models/{model_id}/predictions", json=COLUMNS, headers=headers
+    ) as response:
+        assert (response.status, response.content_type) == (200, "application/msgpack")
+
+
 async def test_answer_that_is_not_accepted_is_406(client: Client, settings: Settings) -> None:
     """A media type that is not written is refused with those that are."""
     model_id = await store_model(settings, three_classes())

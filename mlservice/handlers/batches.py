@@ -120,7 +120,8 @@ def _answered_as(request: web.Request, sent_as: str) -> str:
     """Return the media type of the answer: the body's, where nothing else is asked for."""
     first = sent_as if sent_as in ANSWERED else JSON
     offers = [first, *(each for each in ANSWERED if each != first)]
-    return negotiated(request.headers.get("Accept", ""), offers)
+    # Lines of one header are one list (RFC 9110, section 5.3).
+    return negotiated(", ".join(request.headers.getall("Accept", ())), offers)
 
 
 def _predict(
