@@ -38,6 +38,7 @@ class Parameter:
     description: str
     schema: dict[str, Any]
     style: dict[str, Any] | None = None
+    example: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     body: type | None = None
     media_types: Sequence[str] = ()
+    examples: Mapping[str, Any] = field(default_factory=dict)  # bodies by media type
     problems: Sequence[type[Problem]] = ()
     tag: str = "models"
 
@@ -124,6 +126,8 @@ def _operation(operation: Operation, of: dict[Any, dict[str, Any]]) -> dict[str,
         content: dict[str, Any] = {"application/json": {"schema": of[operation.body]}}
         # What is not JSON has no schema; the keys say that it is taken.
         content |= {media_type: {} for media_type in operation.media_types}
+        for media_type, example in operation.examples.items():
+            content[media_type]["example"] = example
         described["requestBody"] = {"required": True, "content": content}
     return described
 
@@ -136,6 +140,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "description": parameter.description,
         "schema": parameter.schema,
         **(parameter.style or {}),
+        **({} if parameter.example is None else {"example": parameter.example}),
     }
 
 

@@ -6,6 +6,7 @@ from mlservice import errors
 from mlservice.handlers import operations
 from mlservice.handlers.protocols import mlflow
 from mlservice.openapi import Answer
+from mlservice.routes import examples
 from mlservice.routes.open_inference import ID, UNREADABLE, UNREADY
 from mlservice.routes.route import Route, route
 from mlservice.schemas import Readiness
@@ -17,6 +18,7 @@ _INVOKE: dict[str, Any] = {
     "tag": "mlflow",
     "body": Invocation,
     "media_types": [CSV, PARQUET],
+    "examples": examples.INVOCATION,
     "answers": [Answer(status=200, description="The class of each row.", body=Invoked)],
     "problems": [
         *UNREADABLE,

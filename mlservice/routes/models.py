@@ -11,6 +11,7 @@ from mlservice.intake import MEDIA_TYPES
 from mlservice.model import MEDIA_TYPE
 from mlservice.openapi import Answer, Parameter
 from mlservice.parent import MEMBER
+from mlservice.routes import examples
 from mlservice.routes.route import Route, route
 from mlservice.schemas import DryRun, ModelDocument, ModelList, Prediction, TrainingRequest
 from mlservice.sent import JSON
@@ -25,7 +26,8 @@ _PREFER = Parameter(
     name="Prefer",
     place="header",
     description="`wait=N`: answer when the training has ended, or after N seconds, at most 60.",
-    schema={"type": "string", "examples": ["wait=10"]},
+    schema={"type": "string"},
+    example="wait=10",
 )
 _OPTIONS = Parameter(
     name="options",
@@ -34,6 +36,7 @@ _OPTIONS = Parameter(
     "`name`, `params.C` and so on; for CSV `delimiter`.",
     schema={"type": "object", "additionalProperties": {"type": "string"}},
     style={"style": "form", "explode": True},
+    example={},
 )
 _IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
@@ -92,6 +95,7 @@ ROUTES: tuple[Route, ...] = (
         ],
         body=TrainingRequest,
         media_types=[*(each for each in MEDIA_TYPES if each != JSON), MEDIA_TYPE],
+        examples=examples.TRAINING,
         answers=[
             Answer(status=200, description="Of a dry run.", body=DryRun),
             Answer(
@@ -186,6 +190,7 @@ ROUTES: tuple[Route, ...] = (
                 description="Each feature of the model by its name, or no query at all.",
                 schema={"type": "object", "additionalProperties": {"type": ["number", "string"]}},
                 style={"style": "form", "explode": True},
+                example=examples.ROW,
             ),
         ],
         answers=[

@@ -7,6 +7,7 @@ from mlservice.errors import Problem
 from mlservice.handlers import operations
 from mlservice.handlers.protocols import open_inference, repository
 from mlservice.openapi import Answer, Parameter
+from mlservice.routes import examples
 from mlservice.routes.route import Route, route
 from mlservice.schemas import Liveness, Readiness
 from mlservice.tensors import HEADER_LENGTH, InferenceRequest, InferenceResponse
@@ -91,6 +92,7 @@ ROUTES: tuple[Route, ...] = (
         parameters=[_LENGTH],
         body=InferenceRequest,
         media_types=[open_inference.OCTETS],
+        examples=examples.INFERENCE,
         answers=[
             Answer(
                 status=200,

@@ -10,6 +10,7 @@ from mlservice.openapi import Answer, Parameter
 from mlservice.predicting.documents import Predictions
 from mlservice.predicting.options import Options, PredictionRequest
 from mlservice.predicting.question import MEDIA_TYPES
+from mlservice.routes import examples
 from mlservice.routes.route import Route, route
 from mlservice.schemas import Line
 from mlservice.sent import ARROW, CSV, JSON, MSGPACK, NDJSON
@@ -59,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
         ],
         body=PredictionRequest,
         media_types=[each for each in MEDIA_TYPES if each != JSON],
+        examples=examples.PREDICTIONS,
         answers=[
             Answer(
                 status=200,

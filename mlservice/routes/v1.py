@@ -5,6 +5,7 @@ from typing import Any
 from mlservice import errors
 from mlservice.handlers.protocols import v1
 from mlservice.openapi import Answer, Parameter
+from mlservice.routes import examples
 from mlservice.routes.open_inference import ID, UNREADABLE, UNREADY, versioned
 from mlservice.routes.route import Route, route
 from mlservice.tensors.metadata import ModelNames
@@ -41,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
         v1.predict,
         **_V1,
         body=V1Request,
+        examples=examples.INSTANCES,
         answers=_told("`predictions` of rows, `outputs` of columns.", V1Predictions),
         problems=_PROBLEMS,
     ),
@@ -50,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
         v1.classify,
         **_V1,
         body=ClassifyRequest,
+        examples=examples.CLASSIFIED,
         answers=_told("For each example its classes and their probabilities.", Classified),
         problems=_PROBLEMS,
     ),
@@ -59,6 +62,7 @@ ROUTES: tuple[Route, ...] = (
         v1.explain,
         **_V1,
         body=V1Request,
+        examples=examples.INSTANCES,
         answers=_told("The classes, and why.", Explained),
         problems=_PROBLEMS,
     ),
