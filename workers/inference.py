@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from mlservice.dataset import Dataset
 from mlservice.inference import Estimate, Inference, Likelihood
 from mlservice.schemas import FitWarning, label_name
-from workers.information import largest, precision_of
+from workers.information import ROWS_AT_ONCE, largest, precision_of
 from workers.separation import is_separated
 
 Matrix = NDArray[np.float64]
@@ -28,7 +28,6 @@ MOST_DENSE = 10_000_000
 _Z95 = 1.959963984540054
 _RANK = 1e-10
 _MOST_NAMED = 5
-_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,8 +225,8 @@ def _dependent(design: Design) -> list[str]:
 def _triangle(X: Matrix, units: Matrix) -> Matrix:
     """Return R of the QR decomposition of the scaled columns, without a copy of them all."""
     found = np.empty((0, X.shape[1]))
-    for start in range(0, len(X), _BLOCK):
-        stacked = np.vstack([found, X[start : start + _BLOCK] / units])
+    for start in range(0, len(X), ROWS_AT_ONCE):
+        stacked = np.vstack([found, X[start : start + ROWS_AT_ONCE] / units])
         found = np.asarray(np.linalg.qr(stacked, mode="r"))
     return found
 

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+# Of a long table, so that what is made of them takes little memory.
+ROWS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,7 @@ def precision_of(X: Matrix, y: NDArray[np.intp], P: Matrix) -> Precision | None:
         What the coefficients say of each row; those of the first class are zero.
     """
     units = largest(X)
-    X = X / units
-    information = _information(X, P)
+    information, gradient = _sums(X, y, P, units)
     scale = np.sqrt(information.diagonal())
     if not (scale > 0).all():
         return None
@@ -50,23 +51,28 @@ def precision_of(X: Matrix, y: NDArray[np.intp], P: Matrix) -> Precision | None:
     if not (inverse.diagonal() > 0).all():
         return None
     roots = np.sqrt(inverse.diagonal())
-    is_class = y[:, np.newaxis] == np.arange(1, P.shape[1])
-    gradient = ((is_class - P[:, 1:]).T @ X).ravel()
     steps = inverse @ (gradient / scale) / roots
     errors = (roots / scale).reshape(-1, X.shape[1]) / units
     return Precision(errors, float(np.abs(steps).max()))
 
 
-def _information(X: Matrix, P: Matrix) -> Matrix:
+def _sums(X: Matrix, y: NDArray[np.intp], P: Matrix, units: Matrix) -> tuple[Matrix, Matrix]:
+    """Return information and gradient of the scaled columns, without a copy of them all."""
     k, d = P.shape[1], X.shape[1]
-    found = np.empty((k - 1, d, k - 1, d))
+    information = np.zeros((k - 1, d, k - 1, d))
+    gradient = np.zeros((k - 1, d))
+    for start in range(0, len(X), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        x, p = X[rows] / units, P[rows]
+        gradient += ((y[rows, np.newaxis] == np.arange(1, k)) - p[:, 1:]).T @ x
+        for one in range(1, k):
+            for other in range(1, one + 1):
+                weight = p[:, one] * ((one == other) - p[:, other])
+                information[one - 1, :, other - 1] += x.T @ (x * weight[:, np.newaxis])
     for one in range(1, k):
-        for other in range(1, one + 1):
-            weight = P[:, one] * ((one == other) - P[:, other])
-            block = X.T @ (X * weight[:, None])
-            found[one - 1, :, other - 1] = block
-            found[other - 1, :, one - 1] = block.T
-    return found.reshape((k - 1) * d, -1)
+        for other in range(1, one):
+            information[other - 1, :, one - 1] = information[one - 1, :, other - 1].T
+    return information.reshape((k - 1) * d, -1), gradient.ravel()
 
 
 def largest(X: Matrix) -> Matrix:
