@@ -278,6 +278,29 @@ async def test_an_alias_goes_on_while_the_store_is_away(
     await link.close()
 
 
+async def test_the_version_is_known_while_the_store_is_away_and_somebody_removes_the_alias(
+    client: Client, settings: Settings, redis: "Redis"
+) -> None:
+    """What was known is answered, whatever else begins while the store is waited for."""
+    model_id = await store_model(settings, make_model())
+    await _put(client, "a", model_id)
+    link = Link(open_redis(settings), 0.5)
+    known = Aliases(link, "anonymous", Clock())
+    await known.resolve("a")
+    known._clock.now = room.FRESH_S  # type: ignore[attr-defined]  # the test's own clock
+    redis.client_pause(5000)
+
+    async with asyncio.timeout(5):
+        revision, removed = await asyncio.gather(
+            known.revision("a"), known.remove("a"), return_exceptions=True
+        )
+
+    redis.client_unpause()
+    await link.close()
+    assert revision == 1
+    assert isinstance(removed, StoreUnavailable)
+
+
 async def test_a_removed_alias_is_forgotten(
     client: Client, settings: Settings, aliases: Aliases
 ) -> None:

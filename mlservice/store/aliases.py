@@ -20,6 +20,8 @@ MOST_KEPT = 10_000
 MOST_HISTORY = 100
 # 10,000 in one round trip held up every other request for 1.1 s, and took the store too long soon.
 READ_AT_ONCE = 100
+# The model that an alias points at, when that was asked, and how often it was moved.
+Kept = tuple[str, float, int]
 _is_alias = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}").fullmatch
 
 
@@ -67,7 +69,7 @@ class Aliases:
         self._link = link
         self._tenant = tenant
         self._clock = clock
-        self._kept: dict[str, tuple[str, float, int]] = {}
+        self._kept: dict[str, Kept] = {}
 
     def known(self, name: str) -> str | None:
         """Return the id that an id or an alias means, if that needs no question to the store."""
@@ -84,24 +86,26 @@ class Aliases:
         ModelNotFound
             If the name is neither an id nor an alias.
         """
-        if known := self.known(name):
-            return known
+        return self.known(name) or (await self._current(name))[0]
+
+    async def revision(self, name: str) -> int:
+        """Return how often an alias was moved; it raises what `resolve` does."""
+        return (await self._current(name))[2]
+
+    async def _current(self, name: str) -> Kept:
+        kept = self._kept.get(name)
+        if kept and self.known(name):
+            return kept
         if not _is_alias(name):
             raise not_found(name)
-        kept = self._kept.get(name)
         try:
             return await self._look_up(name)
         except StoreUnavailable:
             if kept:
-                return kept[0]
+                return kept
             raise
 
-    async def revision(self, name: str) -> int:
-        """Return how often an alias was moved; it raises what `resolve` does."""
-        await self.resolve(name)
-        return self._kept[name][2]
-
-    async def _look_up(self, name: str) -> str:
+    async def _look_up(self, name: str) -> Kept:
         begun = self._clock()
         key = keys.alias(self._tenant, name)
         model, revision = await self._link.call("HMGET", key, "model", "revision")
@@ -110,9 +114,8 @@ class Aliases:
             raise not_found(name)
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        model_id: str = model.decode()
-        self._kept[name] = model_id, begun, int(revision)
-        return model_id
+        found = self._kept[name] = model.decode(), begun, int(revision)
+        return found
 
     async def move(self, name: str, model_id: str, *, tags: str = "") -> Alias:
         """Point an alias at a ready model in one step.
