@@ -138,6 +138,19 @@ def test_the_comparison_finds_a_wrong_number() -> None:
     assert not agrees('{"a":0.1,"c":1}\n', '{"a":0.1,"b":1}\n')
 
 
+async def test_what_is_written_for_pandas_runs(url: str, tmp_path: Path) -> None:
+    """The Python of docs/api.md trains a frame with a missing value and predicts it."""
+    text = (ROOT / "docs" / "api.md").read_text("utf-8")
+    [block] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "frame.py"
+    shown = "print(len(predictions), predictions.error.isna().all(), *predictions.columns)"
+    file.write_text(block.replace(ADDRESS, url.removeprefix("http://")) + shown, "utf-8")
+
+    printed = await run(f"{sys.executable} {file}")
+
+    assert printed == "6 True prediction probability_setosa probability_versicolor error warnings\n"
+
+
 async def test_the_commands_of_the_protocols_are_answered(url: str) -> None:
     """Each `sh` block of docs/protocols.md runs as it stands, and no answer is a problem."""
     text = (ROOT / "docs" / "protocols.md").read_text("utf-8")

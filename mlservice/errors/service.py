@@ -4,7 +4,7 @@ from mlservice.errors.problem import ServerProblem
 
 
 class InternalError(ServerProblem):
-    """The service has a bug. Its log has the details under the request's id."""
+    """The service has a bug. Its log has the details under the request's id (`instance`)."""
 
     slug, title, status = "internal-error", "The service failed", 500
 
