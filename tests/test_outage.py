@@ -162,6 +162,7 @@ async def test_an_upload_of_many_pieces_is_refused_in_time(client: Client, proxy
     assert time.monotonic() - begun < LIMIT_S
 
 
+@pytest.mark.parametrize("timeout_s", [Settings().store_timeout_s])
 async def test_connections_that_are_all_lost_at_once_are_not_noticed(
     client: Client, proxy: Proxy
 ) -> None:
