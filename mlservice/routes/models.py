@@ -27,7 +27,7 @@ _PREFER = Parameter(
     place="header",
     description="`wait=N`: answer when the training has ended, or after N seconds, at most 60.",
     schema={"type": "string"},
-    example="wait=10",
+    example="wait=5",
 )
 _OPTIONS = Parameter(
     name="options",
