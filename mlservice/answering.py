@@ -21,6 +21,7 @@ from mlservice.errors import (
     MalformedRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     Problem,
     RequestTooSlow,
 )
@@ -64,8 +65,7 @@ def answering(handle: Handle, gate: Gate) -> Handle:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         begun = perf_counter()
-        sent = request.headers.get(REQUEST_ID)
-        identity = sent if sent and _sent_id(sent) else new_id()
+        identity = identity_of(request)
         logs.request_id.set(identity)
         try:
             gate.enter(request)
@@ -84,6 +84,12 @@ def answering(handle: Handle, gate: Gate) -> Handle:
     return answer
 
 
+def identity_of(request: web.BaseRequest) -> str:
+    """Return the id that a request brought, or a new one."""
+    sent = request.headers.get(REQUEST_ID)
+    return sent if sent and _sent_id(sent) else new_id()
+
+
 def new_id() -> str:
     """Return an id for a request that brought none."""
     return f"{_prefix}-{next(_numbers):x}"
@@ -91,7 +97,7 @@ def new_id() -> str:
 
 def _answer_to(error: Exception, request: web.Request, identity: str) -> web.StreamResponse:
     if isinstance(error, Problem):
-        if isinstance(error, RequestTooSlow):
+        if isinstance(error, RequestTooSlow | Overloaded):
             request.protocol.close()
         return render(error, identity, request.path)
     if isinstance(error, web.HTTPException):

@@ -8,6 +8,7 @@ answer, what is here goes on predicting.
 """
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -91,13 +92,19 @@ class ModelCache:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def peek(self, model_id: str, source: Source) -> Scorer | None:
-        """Return a model's scorer if it is here and needs no check now."""
+        """Return a model's scorer if it is here and need not be checked before it is used.
+
+        It counts no hit: whoever answers by it does.
+        """
         key = source.tenant, model_id
         entry = self._entries.get(key)
-        if entry is None or self._clock() - entry.checked > FRESH_S:
+        age_s = self._clock() - entry.checked if entry else math.inf
+        if entry is None or age_s > STALE_S:
             return None
-        self.hits += 1
-        # It was moved to the end when it was checked, at most half a second ago.
+        if age_s > FRESH_S:
+            self._check(key, entry)
+            # Once in half a second is often enough to tell which was used least recently.
+            self._entries.move_to_end(key)
         return entry.scorer
 
     async def get(self, model_id: str, source: Source) -> Scorer:
@@ -119,7 +126,9 @@ class ModelCache:
             return await self._load_once(key, source)
         age_s = self._clock() - entry.checked
         if age_s > FRESH_S:
-            await self._check(key, entry, patience_s=CHECK_S if age_s > STALE_S else 0)
+            checking = self._check(key, entry)
+            if age_s > STALE_S:
+                await asyncio.wait([checking], timeout=CHECK_S)
             if key not in self._entries:
                 return await self._load_once(key, source)
         self.hits += 1
@@ -165,11 +174,10 @@ class ModelCache:
             self._drop(next(iter(self._entries)))
         return scorer
 
-    async def _check(self, key: Key, entry: _Entry, *, patience_s: float) -> None:
+    def _check(self, key: Key, entry: _Entry) -> asyncio.Task[None]:
         if entry.checking is None:
             entry.checking = self._start(self._revalidate(key, entry))
-        if patience_s:
-            await asyncio.wait([entry.checking], timeout=patience_s)
+        return entry.checking
 
     async def _revalidate(self, key: Key, entry: _Entry) -> None:
         begun = self._clock()

@@ -60,6 +60,24 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     json_bytes: int | None = None
 
 
+class RowAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one row, which nobody was told of yet.
+
+    Attributes
+    ----------
+    body : bytes
+        JSON.
+    row : list of length n_features
+        What was asked.
+    best : int
+        Position of its class.
+    """
+
+    body: bytes
+    row: list[float]
+    best: int
+
+
 def infer(
     scorer: Scorer, named: Named, body: bytes | bytearray, length: str | None, limits: Settings
 ) -> tuple[Answered, Positions]:
@@ -84,22 +102,31 @@ def infer(
         If something of it is not what the model takes.
     """
     if length == "0":
-        found = _score_matrix(_raw(body, scorer), scorer, limits)
+        scored = _score_matrix(_raw(body, scorer), scorer, limits)
         wanted = [WantedOutput(name=each, binary=True) for each in OUTPUTS]
-        return _answer(scorer, named, found, wanted), found[0].positions
+        return _answer(scorer, named, scored, wanted), scored[0].positions
     text, rest = split(body, length)
     asked = read_request(text)
-    identity = UNSET if asked.id is None else asked.id
     # In a thread no row is shown to the watch.
-    if not rest and len(body) < THREAD_BYTES and (row := _single_row(asked, scorer)):
-        best, shares = scorer.score_row(row)
+    if not rest and len(body) < THREAD_BYTES and (found := infer_row(scorer, named, asked)):
         if scorer.counts.watch:
-            scorer.counts.watch.see(row)
-        told = scorer.inference.fill(best, shares, named.name, named.version, identity)
-        return Answered(body=told), (best,)
+            scorer.counts.watch.see(found.row)
+        return Answered(body=found.body), (found.best,)
     wanted = read_wanted(asked, OUTPUTS)
-    found = _score(read_tensors(asked.inputs, rest), scorer, limits)
-    return _answer(scorer, named, found, wanted, identity), found[0].positions
+    scored = _score(read_tensors(asked.inputs, rest), scorer, limits)
+    identity = UNSET if asked.id is None else asked.id
+    return _answer(scorer, named, scored, wanted, identity), scored[0].positions
+
+
+def infer_row(scorer: Scorer, named: Named, asked: InferenceRequest) -> RowAnswer | None:
+    """Answer a request for one row of numbers that asks for no more than JSON, else nothing."""
+    row = _single_row(asked, scorer)
+    if row is None:
+        return None
+    best, shares = scorer.score_row(row)
+    identity = UNSET if asked.id is None else asked.id
+    told = scorer.inference.fill(best, shares, named.name, named.version, identity)
+    return RowAnswer(body=told, row=row, best=best)
 
 
 def _single_row(asked: InferenceRequest, scorer: Scorer) -> list[float] | None:

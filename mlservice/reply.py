@@ -108,18 +108,22 @@ class Reply(web.Response):
         if "_headers" in self.__dict__:
             self._headers[REQUEST_ID] = identity
 
+    def written(self) -> bytes:
+        """Return head and body as they are sent, if the answer has an id and nothing of its own."""
+        named = self._head.written(), len(self._body), self._identity.encode(), self._body
+        return b"%b%d\r\nX-Request-ID: %b\r\n\r\n%b" % named
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send head and body."""
         if not self._is_plain(request):
             return await super().prepare(request)
-        writer, body = request.writer, self._body
+        writer = request.writer
         self._keep_alive = True
         if self._identity and "_headers" not in self.__dict__:
-            named = self._head.written(), len(body), self._identity.encode(), body
-            await writer.write_eof(b"%b%d\r\nX-Request-ID: %b\r\n\r\n%b" % named)
+            await writer.write_eof(self.written())
         else:
             await writer.write_headers(f"HTTP/1.1 {self.status} {self.reason}", self._headers)
-            await writer.write_eof(body)
+            await writer.write_eof(self._body)
         self._eof_sent = True
         return writer
 

@@ -1,4 +1,4 @@
-"""aiohttp's server, with limits, and with problems for what is not HTTP.
+"""aiohttp's server, with limits.
 
 Each connection and each request beyond the limits is refused before it costs
 anything; health checks have some connections of their own.
@@ -12,30 +12,22 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from aiohttp import hdrs, web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp import StreamReader, hdrs, web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-from mlservice.answering import Handle, answering, new_id, render
+from mlservice.answering import Handle, answering
 from mlservice.browsers import BROWSERS
+from mlservice.connection import RESERVE, Connection
 from mlservice.counts import COUNTS
-from mlservice.errors import (
-    AddressTooLong,
-    HeaderTooLarge,
-    InternalError,
-    MalformedRequest,
-    Overloaded,
-    Problem,
-)
-from mlservice.reply import REQUEST_ID
+from mlservice.errors import Overloaded
 from mlservice.settings import Settings
+from mlservice.shortcut import Shortcut
 from mlservice.slowness import SlowReaders
 from mlservice.wire import SETTINGS
 
 logger = logging.getLogger(__name__)
 
-# Connections for health checks while all others are taken.
-_RESERVE = 32
 # In this service's words and in those of other servers.
 _HEALTH = ("/health", "/v2/health/", "/ping")
 # The store's connections, logs, sockets.
@@ -44,76 +36,6 @@ _OTHER_FILES = 256
 _LINGERING_S = 1.0
 _LOOK_AGAIN_S = 0.05
 _BUSY = {"Retry-After": "1", "Connection": "close"}
-
-
-class _Protocol(RequestHandler):
-    """aiohttp's connection, but what is not HTTP is answered as a problem, not echoed."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  # holds what was sent
-    ) -> web.StreamResponse:
-        """Answer without a word of what was sent, and close the connection."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("An answer was begun; it cannot be taken back.")
-        if status >= 500:
-            logger.error("a request failed in the server", exc_info=exc)
-            problem: Problem = InternalError("The service has a bug; its log has more.")
-        else:
-            problem = _unread(exc)
-        identity = new_id()
-        response = render(problem, identity)
-        response.headers[REQUEST_ID] = identity
-        response.force_close()
-        return response
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, or end it at once when there are far too many."""
-        super().connection_made(transport)
-        server: _Server = self._manager  # type: ignore[assignment]  # it made this
-        if server.connection_count > server.settings.max_connections + _RESERVE:
-            self.force_close()
-            return
-        self._loop.call_later(server.settings.header_timeout_s, self._end_if_silent)
-
-    @property
-    def is_sent_to(self) -> bool:
-        """Whether the body of a request is still coming."""
-        request = self._current_request
-        return request is not None and not request.content.is_eof()
-
-    def end_with_answer(self) -> None:
-        """Take no request after the one that is under way.
-
-        aiohttp's `close` takes no more of that one's body either, which its handler waits for.
-        """
-        request = self._current_request
-        if request is not None and self.is_sent_to:
-            request._message = request._message._replace(should_close=True)  # noqa: SLF001
-        else:
-            self.close()
-
-    def _end_if_silent(self) -> None:
-        """Close a connection that has not sent one whole head."""
-        if self._request_count == 0:
-            self.force_close()
-
-
-def _unread(error: BaseException | None) -> Problem:
-    """Return why a request's head could not be read."""
-    if not isinstance(error, LineTooLong):
-        return MalformedRequest("The request must be valid HTTP/1.1, it is not.")
-    line, most, *_ = error.args
-    # What was read of the line; the name or value of a header begins otherwise.
-    if line.startswith((b"/", b"http")):
-        return AddressTooLong(
-            f"Path and query may have {most} bytes together, they have more; "
-            "a long row fits in the body of POST /models/{id}/predictions."
-        )
-    return HeaderTooLarge(f"A header may have at most {most} bytes, one has more.")
 
 
 class _Request(web.Request):
@@ -146,10 +68,25 @@ class _Server(web.Server):
         self._most = settings.max_requests, settings.max_connections
         self._check, self._share = app[BROWSERS].check, app[BROWSERS].share
         self._count = app[COUNTS].add_request
+        self._shortcut = Shortcut(app, self) if Shortcut.is_open(app) else None
         self._watching: asyncio.Task[None] | None = None
 
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    def answer_at_once(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        connection: RequestHandler,
+        body: bytes,
+    ) -> bytes | None:
+        """Return the answer to a request that waits for nothing, as it is sent."""
+        if self._shortcut is None:
+            return None
+        # Nothing is written by the request, and no task is its own.
+        request = _Request(message, payload, connection, None, None, loop=self._loop)  # type: ignore[arg-type]
+        return self._shortcut.answer(request, body)
 
     def enter(self, request: web.Request) -> None:
         """Refuse what a page of another origin sends, and what is too much."""
@@ -158,8 +95,6 @@ class _Server(web.Server):
             self._check(request)
         is_full = self.in_flight > self._most[0] or len(self._connections) > self._most[1]
         if is_full and not request.path.startswith(_HEALTH):
-            # The connection ends with this answer.
-            request.protocol.close()
             raise Overloaded("The service must be less busy to take this.", headers=_BUSY)
 
     def leave(self) -> None:
@@ -197,7 +132,7 @@ class _Server(web.Server):
         for each in self._protocols():
             each.end_with_answer()
 
-    def _protocols(self) -> Iterable[_Protocol]:
+    def _protocols(self) -> Iterable[Connection]:
         return self._connections  # type: ignore[return-value]  # they are made above
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # aiohttp's
@@ -241,7 +176,7 @@ class Runner(web.AppRunner):
 def allow_connections(settings: Settings) -> None:
     """Raise this process's limit of open files to what its connections need, if it may."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = settings.max_connections + _RESERVE + _OTHER_FILES
+    needed = settings.max_connections + RESERVE + _OTHER_FILES
     if hard != resource.RLIM_INFINITY and hard < needed:
         logger.warning("%d open files are needed for all connections, %d may be", needed, hard)
         needed = hard

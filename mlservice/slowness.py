@@ -20,6 +20,8 @@ async def paced(content: Source, settings: Settings) -> AsyncIterator[bytes]:
     ------
     RequestTooSlow
         If the client lags behind.
+    ConnectionError
+        If it has gone.
     """
     waited_s, size = 0.0, 0
     while True:
@@ -30,6 +32,11 @@ async def paced(content: Source, settings: Settings) -> AsyncIterator[bytes]:
                 chunk = await content.readany()
         except TimeoutError:
             raise _too_slow(settings, size) from None
+        except RuntimeError as error:
+            # aiohttp's own, if the client had gone before it was waited for.
+            if str(error) != "Connection closed.":
+                raise
+            raise ConnectionResetError("The client has gone.") from error
         if not chunk:
             return
         waited_s += time.monotonic() - begun

@@ -147,15 +147,32 @@ async def test_the_least_recently_used_goes_when_the_memory_is_full(
 async def test_only_a_model_that_was_checked_of_late_is_at_hand(
     cache: ModelCache, shelf: Shelf, clock: Clock
 ) -> None:
-    """A peek finds what is here and fresh; it neither loads nor trusts what is due for a check."""
+    """A peek finds what is here; it neither loads nor trusts what is overdue for a check."""
     before = cache.peek("one", shelf)
     scorer = await cache.get("one", shelf)
     fresh, foreign = cache.peek("one", shelf), cache.peek("one", Shelf("other"))
     clock.ahead_s = room.FRESH_S + 0.1
     due = cache.peek("one", shelf)
+    clock.ahead_s = room.STALE_S + 0.1
+    stale = cache.peek("one", shelf)
 
-    assert (before, foreign, due) == (None, None, None)
-    assert fresh is scorer
+    assert (before, foreign, stale) == (None, None, None)
+    assert fresh is due is scorer
+
+
+async def test_what_is_only_peeked_at_is_checked_too(
+    cache: ModelCache, shelf: Shelf, clock: Clock
+) -> None:
+    """A model that was deleted elsewhere is not at hand for longer than it takes to check."""
+    await cache.get("one", shelf)
+    del shelf.artifacts["one"]
+    clock.ahead_s = room.FRESH_S + 0.1
+
+    async def is_gone() -> bool:
+        return cache.peek("one", shelf) is None
+
+    assert not await is_gone()
+    await until(is_gone, within_s=0.3)
 
 
 async def test_a_model_deleted_elsewhere_is_forgotten_within_a_second(

@@ -25,9 +25,9 @@ from mlservice.schemas import TableWarning
 from mlservice.scoring import Scorer
 from mlservice.sent import ARROW, CSV, FORM, JSON, MSGPACK, NDJSON, PARQUET, Sent
 from mlservice.settings import Settings
+from mlservice.shortcut import at_hand
 from mlservice.streaming import LINES, predict_lines
 from mlservice.wire import (
-    CALLER,
     SETTINGS,
     body_at_hand,
     caller,
@@ -44,13 +44,22 @@ _SMALL_BYTES = 1 << 13
 _COMPACT = {PARQUET, ARROW, FORM}
 
 
+def predict_small(request: web.Request, body: bytes) -> Reply | None:
+    """Predict a few rows if the body is plain JSON of such, and the model is at hand."""
+    limits = request.app[SETTINGS]
+    if not _is_small(request, limits) or not (found := at_hand(request)):
+        return None
+    written = predict_at_once(*found, body, limits.prediction_cells)
+    return Reply(written) if written else None
+
+
 async def predict_table(request: web.Request) -> web.StreamResponse:
     """Predict the classes of a table's rows."""
     limits = request.app[SETTINGS]
     if _is_small(request, limits):
         # Its size is known already.
         body = body_at_hand(request) or await read_whole(request, "prediction_body_bytes")
-        model_id, scorer = _at_hand(request) or await _model(request)
+        model_id, scorer = await _model(request)
         if written := predict_at_once(model_id, scorer, body, limits.prediction_cells):
             return Reply(written)
         return await _whole(request, JSON, JSON, body)
@@ -74,18 +83,6 @@ def _is_small(request: web.Request, limits: Settings) -> bool:
         and "Content-Encoding" not in headers
         and not request.rel_url.raw_query_string
     )
-
-
-def _at_hand(request: web.Request) -> tuple[str, Scorer] | None:
-    """Return the model if nothing has to be awaited for it."""
-    app, name = request.app, request.match_info["id"]
-    tenant, cache = app[CALLER](request), app[CACHE]
-    # What the cache knows is an id; only another name is looked up as an alias.
-    if scorer := cache.peek(name, tenant.models):
-        return name, scorer
-    model_id = tenant.aliases.known(name)
-    scorer = cache.peek(model_id, tenant.models) if model_id else None
-    return (model_id, scorer) if model_id and scorer else None
 
 
 async def _model(request: web.Request) -> tuple[str, Scorer]:

@@ -16,7 +16,8 @@ from mlservice.query import read_query
 from mlservice.reply import Head, Reply
 from mlservice.schemas import Feature, Prediction, RowWarning
 from mlservice.scoring import Scorer
-from mlservice.wire import CALLER, caller, named_model
+from mlservice.shortcut import at_hand
+from mlservice.wire import caller, named_model
 
 # What float() takes beyond these is no decimal number: spaces, words, other digits.
 _NUMBER_CHARACTERS = "0123456789.eE+-"
@@ -28,36 +29,28 @@ _BY_ID = Head({"Cache-Control": "private, max-age=3600"})
 _BY_ALIAS = Head()
 
 
-def predict_at_once(request: web.Request, query: str) -> web.Response | None:
-    """Predict the class of a query's row if its model is at hand, so that nothing is awaited."""
-    app, name = request.app, request.match_info["id"]
-    tenant, cache = app[CALLER](request), app[CACHE]
-    # What the cache knows is an id; only another name is looked up as an alias.
-    if scorer := cache.peek(name, tenant.models):
-        return _predict(name, query, scorer, _BY_ID)
-    model_id = tenant.aliases.known(name)
-    if model_id and (scorer := cache.peek(model_id, tenant.models)):
-        return _predict(model_id, query, scorer, _BY_ALIAS)
-    return None
+def predict_at_once(request: web.Request, _: bytes) -> Reply | None:
+    """Predict the class of a query's row if its model is at hand, and nothing is wrong with it."""
+    found = at_hand(request) if request.rel_url.raw_query_string else None
+    return _answer(request, *found) if found else None
 
 
 async def predict_row(request: web.Request) -> web.Response:
     """Predict the class of one row, its features given by name in the query."""
     model_id = await named_model(request)
     scorer = await request.app[CACHE].get(model_id, caller(request).models)
-    head = _BY_ID if model_id == request.match_info["id"] else _BY_ALIAS
-    return _predict(model_id, request.rel_url.raw_query_string, scorer, head)
-
-
-def _predict(model_id: str, query: str, scorer: Scorer, head: Head) -> web.Response:
-    begun = perf_counter()
-    plain = scorer.read_plain(query)
     try:
-        row = plain or read_row(query, scorer)
-        best, probabilities = scorer.score_row(row)
+        return _answer(request, model_id, scorer)
     except ClientProblem:
         scorer.counts.errors += 1
         raise
+
+
+def _answer(request: web.Request, model_id: str, scorer: Scorer) -> Reply:
+    begun, query = perf_counter(), request.rel_url.raw_query_string
+    plain = scorer.read_plain(query)
+    row = plain or read_row(query, scorer)
+    best, probabilities = scorer.score_row(row)
     if not plain and (warnings := _warnings(row, scorer)):
         answer = _warn(model_id, scorer, best, probabilities, warnings)
     else:
@@ -65,7 +58,7 @@ def _predict(model_id: str, query: str, scorer: Scorer, head: Head) -> web.Respo
     if scorer.counts.watch:
         scorer.counts.watch.see(row)
     scorer.counts.add_row(best, begun)
-    return Reply(answer, head=head)
+    return Reply(answer, head=_BY_ID if model_id == request.match_info["id"] else _BY_ALIAS)
 
 
 def _warn(

@@ -16,6 +16,7 @@ from mlservice.routes import (
     v1,
 )
 from mlservice.routes.route import Route
+from mlservice.shortcut import AT_ONCE
 
 ROUTES: tuple[Route, ...] = (
     *models.ROUTES,
@@ -40,9 +41,12 @@ def _turn(route: Route) -> int:
 def add_routes(app: web.Application, *, version: str) -> None:
     """Serve every route of the table, and the document that describes them."""
     scopes = app[SCOPES] = {}
+    at_once = app[AT_ONCE] = {}
     for route in sorted(ROUTES, key=_turn):
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             added = app.router.add_route(method, route.path, route.handler, expect_handler=expect)
             scopes[added] = route.scope
+            if route.at_once and method == route.method:
+                at_once[added] = route.at_once
     described = [route.operation() for route in ROUTES]
     app[DOCUMENT] = openapi.document(described, version=version)

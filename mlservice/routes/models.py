@@ -56,10 +56,8 @@ _UNREADY: tuple[type[Problem], ...] = (
 
 async def describe_or_predict(request: web.Request) -> web.StreamResponse:
     """Describe a model; with a query, predict the class of the row that it names."""
-    if query := request.rel_url.raw_query_string:
-        # A model that is at hand is asked without a coroutine more.
-        answer = prediction.predict_at_once(request, query)
-        return await prediction.predict_row(request) if answer is None else answer
+    if request.rel_url.raw_query_string:
+        return await prediction.predict_row(request)
     return await lifecycle.describe(request)
 
 
@@ -180,6 +178,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/models/{id}",
         describe_or_predict,
+        at_once=prediction.predict_at_once,
         scope="predict",
         parameters=[
             _ID,

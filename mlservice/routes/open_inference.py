@@ -10,6 +10,7 @@ from mlservice.openapi import Answer, Parameter
 from mlservice.routes import examples
 from mlservice.routes.route import Route, route
 from mlservice.schemas import Liveness, Readiness
+from mlservice.shortcut import AtOnce
 from mlservice.tensors import HEADER_LENGTH, InferenceRequest, InferenceResponse
 from mlservice.tensors.metadata import (
     IndexEntry,
@@ -60,18 +61,22 @@ UNREADABLE: tuple[type[Problem], ...] = (
 )
 
 
-def versioned(method: str, path: str, handler: Any, **details: Any) -> tuple[Route, Route]:
+def versioned(
+    method: str, path: str, handler: Any, *, at_once: AtOnce | None = None, **details: Any
+) -> tuple[Route, Route]:
     """Return a route of a model, and the same of one of its versions.
 
     Parameters
     ----------
     path : str
         With `{id}`, behind which the version stands in the second one.
+    at_once : callable, optional
+        Of the first one: whether there is such a version has to be asked.
     """
     parameters = details.pop("parameters", [])
     second = path.replace("{id}", "{id}/versions/{version}")
     return (
-        route(method, path, handler, parameters=[ID, *parameters], **details),
+        route(method, path, handler, at_once=at_once, parameters=[ID, *parameters], **details),
         route(method, second, handler, parameters=[ID, VERSION, *parameters], **details),
     )
 
@@ -88,6 +93,7 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/v2/models/{id}/infer",
         open_inference.predict,
+        at_once=open_inference.predict_at_once,
         **_PREDICT,
         parameters=[_LENGTH],
         body=InferenceRequest,

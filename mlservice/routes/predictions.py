@@ -36,6 +36,7 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/models/{id}/predictions",
         batches.predict_table,
+        at_once=batches.predict_small,
         scope="predict",
         parameters=[
             Parameter(

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 from mlservice.errors import access
 from mlservice.openapi import Operation
 from mlservice.scopes import Scope
+from mlservice.shortcut import AtOnce
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Route:
     handler: Handler
     scope: Scope
     details: dict[str, Any]
+    at_once: AtOnce | None = None
 
     def operation(self) -> Operation:
         """Return what the OpenAPI document says of the route."""
@@ -31,6 +33,20 @@ class Route:
         )
 
 
-def route(method: str, path: str, handler: Handler, *, scope: Scope, **details: Any) -> Route:
-    """Return a row: a method of a path, its handler, who may call it, what OpenAPI says of it."""
-    return Route(method, path, handler, scope, details)
+def route(
+    method: str,
+    path: str,
+    handler: Handler,
+    *,
+    scope: Scope,
+    at_once: AtOnce | None = None,
+    **details: Any,
+) -> Route:
+    """Return a row: a method of a path, its handler, who may call it, what OpenAPI says of it.
+
+    Parameters
+    ----------
+    at_once : callable, optional
+        Gives the handler's answer where nothing has to be awaited for it.
+    """
+    return Route(method, path, handler, scope, details, at_once)

@@ -5,7 +5,7 @@ from aiohttp import web
 from mlservice import __version__
 from mlservice.errors import UnsupportedMediaType
 from mlservice.handlers.protocols.coding import coded
-from mlservice.handlers.protocols.naming import at_hand, scorer_of, versioned_scorer
+from mlservice.handlers.protocols.naming import scorer_of, versioned_scorer
 from mlservice.handlers.protocols.working import worked
 from mlservice.instances import THREAD_BYTES
 from mlservice.scoring import Scorer
@@ -25,7 +25,7 @@ async def invoke_default(request: web.Request) -> web.Response:
 
 async def invoke(request: web.Request) -> web.Response:
     """Predict the classes of rows in the forms of MLflow's scoring server."""
-    return await _invoke(request, at_hand(request) or await versioned_scorer(request))
+    return await _invoke(request, await versioned_scorer(request))
 
 
 async def version(_: web.Request) -> web.Response:

@@ -43,15 +43,6 @@ async def versioned_model(request: web.Request) -> str:
     return by_version[version]
 
 
-def at_hand(request: web.Request) -> Scorer | None:
-    """Return the model that the path names without a version, if nothing has to be awaited."""
-    if len(request.match_info) > 1:
-        return None
-    tenant, name = caller(request), request.match_info["id"]
-    model_id = tenant.aliases.known(name)
-    return request.app[CACHE].peek(model_id, tenant.models) if model_id else None
-
-
 async def versioned_scorer(request: web.Request) -> Scorer:
     """Return the model that the path names, ready to score.
 

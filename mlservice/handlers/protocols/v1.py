@@ -9,7 +9,6 @@ from msgspec import UNSET, UnsetType
 from mlservice.handlers.protocols.coding import coded
 from mlservice.handlers.protocols.naming import (
     asked_version,
-    at_hand,
     listed,
     meant_version,
     versioned_scorer,
@@ -103,7 +102,7 @@ async def explain(request: web.Request) -> web.Response:
 async def _answer(
     request: web.Request, answer: Callable[[Scorer, bytes | bytearray, Settings], Answered]
 ) -> web.Response:
-    scorer = at_hand(request) or await versioned_scorer(request)
+    scorer = await versioned_scorer(request)
     check_coding(request)
     body = await read_whole(request, "prediction_body_bytes")
     asked = (scorer, body, request.app[SETTINGS])

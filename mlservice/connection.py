@@ -1,0 +1,191 @@
+"""A connection of aiohttp's server: bounded, and with problems for what is not HTTP.
+
+What waits for nothing is answered where it is read (`mlservice.shortcut`).
+"""
+
+import asyncio
+import logging
+from typing import Any, Protocol
+
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+
+from mlservice.answering import new_id, render
+from mlservice.errors import (
+    AddressTooLong,
+    HeaderTooLarge,
+    InternalError,
+    MalformedRequest,
+    Problem,
+)
+from mlservice.reply import REQUEST_ID
+from mlservice.settings import Settings
+from mlservice.shortcut import MOST_BYTES
+
+logger = logging.getLogger(__name__)
+
+# Connections for health checks while all others are taken.
+RESERVE = 32
+
+
+class Host(Protocol):
+    """What a connection asks of its server.
+
+    Attributes
+    ----------
+    requests_count : int
+        How many it was asked.
+    """
+
+    settings: Settings
+    requests_count: int
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are."""
+
+    def answer_at_once(
+        self, message: RawRequestMessage, payload: StreamReader, connection: Any, body: bytes
+    ) -> bytes | None:
+        """Return the answer to a request that waits for nothing, as it is sent."""
+
+
+class Connection(RequestHandler):
+    """aiohttp's connection, but what is not HTTP is answered as a problem, not echoed."""
+
+    # What has come and was not parsed.
+    _held = b""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # holds what was sent
+    ) -> web.StreamResponse:
+        """Answer without a word of what was sent, and close the connection."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("An answer was begun; it cannot be taken back.")
+        if status >= 500:
+            logger.error("a request failed in the server", exc_info=exc)
+            problem: Problem = InternalError("The service has a bug; its log has more.")
+        else:
+            problem = _unread(exc)
+        identity = new_id()
+        response = render(problem, identity)
+        response.headers[REQUEST_ID] = identity
+        response.force_close()
+        return response
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, or end it at once when there are far too many."""
+        super().connection_made(transport)
+        server = self._host
+        if server.connection_count > server.settings.max_connections + RESERVE:
+            self.force_close()
+            return
+        self._loop.call_later(server.settings.header_timeout_s, self._end_if_silent)
+
+    def data_received(self, data: bytes) -> None:
+        """Hold what comes between requests until the loop has read what else is there.
+
+        Reading and answering in turn, each finds the processor's caches and branch tables
+        full of the other's, which makes an answer a quarter dearer.
+        """
+        if data and self._held:
+            self._held += data
+        elif data and self._current_request is None:
+            self._held = data
+            self._loop.call_soon(self._take)
+        else:
+            super().data_received(data)
+
+    def _take(self) -> None:
+        """Answer at once what waits for nothing; wake the connection's task for all else."""
+        data, self._held = self._held, b""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        waiter, self._waiter = self._waiter, None
+        try:
+            # Nobody is woken by this.
+            super().data_received(data)
+            if waiter and not waiter.done() and len(self._messages) == 1:
+                self._answer_at_once(transport)
+        except Exception:
+            self.force_close()
+            raise
+        finally:
+            self._waiter = waiter
+        if waiter and not waiter.done() and self._messages:
+            waiter.set_result(None)
+
+    def _answer_at_once(self, transport: asyncio.Transport) -> None:
+        """Answer the request that has come, or leave it."""
+        [message, payload], host = self._messages[0], self._host
+        if not isinstance(message, RawRequestMessage) or not self._is_plain(message, payload):
+            return
+        # To read it is to take it away.
+        body = b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001
+        answer = host.answer_at_once(message, payload, self, body)
+        if answer is None:
+            return
+        transport.write(answer)
+        # What aiohttp's task does around a request.
+        self._messages.popleft()
+        self._parser.message_consumed()  # type: ignore[union-attr]  # it has parsed this
+        host.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+    def _is_plain(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Tell whether a request is small and whole, of a client that stays and takes answers."""
+        return (
+            message.version == HttpVersion11
+            and not message.should_close
+            and payload.is_eof()
+            and payload.total_bytes <= MOST_BYTES
+            and not self._upgraded
+            and not self._paused
+        )
+
+    @property
+    def _host(self) -> Host:
+        return self._manager  # type: ignore[return-value]  # a server made this, and is one
+
+    @property
+    def is_sent_to(self) -> bool:
+        """Whether the body of a request is still coming."""
+        request = self._current_request
+        return request is not None and not request.content.is_eof()
+
+    def end_with_answer(self) -> None:
+        """Take no request after the one that is under way.
+
+        aiohttp's `close` takes no more of that one's body either, which its handler waits for.
+        """
+        request = self._current_request
+        if request is not None and self.is_sent_to:
+            request._message = request._message._replace(should_close=True)  # noqa: SLF001
+        else:
+            self.close()
+
+    def _end_if_silent(self) -> None:
+        """Close a connection that has not sent one whole head."""
+        if self._request_count == 0:
+            self.force_close()
+
+
+def _unread(error: BaseException | None) -> Problem:
+    """Return why a request's head could not be read."""
+    if not isinstance(error, LineTooLong):
+        return MalformedRequest("The request must be valid HTTP/1.1, it is not.")
+    line, most, *_ = error.args
+    # What was read of the line; the name or value of a header begins otherwise.
+    if line.startswith((b"/", b"http")):
+        return AddressTooLong(
+            f"Path and query may have {most} bytes together, they have more; "
+            "a long row fits in the body of POST /models/{id}/predictions."
+        )
+    return HeaderTooLarge(f"A header may have at most {most} bytes, one has more.")
