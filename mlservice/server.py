@@ -79,13 +79,14 @@ class _Server(web.Server):
         message: RawRequestMessage,
         payload: StreamReader,
         connection: RequestHandler,
-        body: bytes,
     ) -> bytes | None:
         """Return the answer to a request that waits for nothing, as it is sent."""
         if self._shortcut is None:
             return None
         # Nothing is written by the request, and no task is its own.
         request = _Request(message, payload, connection, None, None, loop=self._loop)  # type: ignore[arg-type]
+        # To read it is to take it away.
+        body = b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001
         return self._shortcut.answer(request, body)
 
     def enter(self, request: web.Request) -> None:
