@@ -21,8 +21,10 @@ from mlservice.settings import Settings
 from mlservice.table import Table
 from mlservice.tensors import (
     BYTES,
+    Coded,
     InferenceRequest,
     Tensor,
+    ToldTensor,
     WantedOutput,
     read_request,
     read_tensors,
@@ -245,22 +247,21 @@ def _answer(
     return Answered(body=body, json_bytes=length)
 
 
-def _output(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tensor:
+def _output(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> ToldTensor:
     if wanted.classification:
         return _classification(wanted, scorer, scored)
     rows = len(scored.positions)
     if wanted.name == PROBABILITIES:
         shares = scored.probabilities
-        return Tensor(PROBABILITIES, "FP64", shares.shape, shares.ravel())
+        return ToldTensor(PROBABILITIES, "FP64", shares.shape, shares.ravel())
     datatype = label_datatype(scorer.labels)
     if datatype == BYTES:
-        texts = [name.encode() for name in scorer.label_names]
-        values = list(map(texts.__getitem__, scored.positions.tolist()))
-        return Tensor(CLASSES, BYTES, (rows,), values)
-    return Tensor(CLASSES, datatype, (rows,), np.array(scorer.labels)[scored.positions])
+        texts = tuple(name.encode() for name in scorer.label_names)
+        return ToldTensor(CLASSES, BYTES, (rows,), Coded(texts, scored.positions))
+    return ToldTensor(CLASSES, datatype, (rows,), np.array(scorer.labels)[scored.positions])
 
 
-def _classification(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tensor:
+def _classification(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> ToldTensor:
     """Return the likeliest classes of each row as texts `value:index:label`."""
     if wanted.name != PROBABILITIES:
         raise wrong(
@@ -274,4 +275,4 @@ def _classification(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Ten
         for places, row in zip(order.tolist(), shares.tolist(), strict=True)
         for place, share in ((place, row[place]) for place in places)
     ]
-    return Tensor(PROBABILITIES, BYTES, (len(shares), many), texts)
+    return ToldTensor(PROBABILITIES, BYTES, (len(shares), many), texts)

@@ -38,6 +38,32 @@ Values = NDArray[Any] | list[bytes]
 
 
 @dataclass(frozen=True)
+class Coded:
+    """Texts that stand often, such as labels.
+
+    Attributes
+    ----------
+    texts : tuple of bytes
+        Each once, in UTF-8.
+    codes : ndarray of shape (n,)
+        Position of each value's text.
+    """
+
+    texts: tuple[bytes, ...]
+    codes: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class ToldTensor:
+    """A tensor of an answer, whose values may be coded; all else is that of a `Tensor`."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    values: Values | Coded
+
+
+@dataclass(frozen=True)
 class Tensor:
     """A named array.
 
