@@ -35,8 +35,8 @@ from mlservice.tensors import (
 )
 from mlservice.tensors.metadata import CLASSES, OUTPUTS, PROBABILITIES, label_datatype
 
-# What was predicted, of which columns.
-Found = tuple[Scored, Columns]
+# What was predicted, and the columns of which there may be something to remark.
+Found = tuple[Scored, Columns | None]
 
 _LARGEST_FP32 = float(np.finfo(np.float32).max)
 _values = msgspec.json.Decoder(list[float | list[float]])
@@ -185,10 +185,11 @@ def _score(tensors: Sequence[Tensor], scorer: Scorer, limits: Settings) -> Found
 def _score_matrix(X: NDArray[np.float64], scorer: Scorer, limits: Settings) -> Found:
     numbers = len(X) * len(scorer.labels)
     check_size("numbers in an answer", numbers, "prediction_cells", limits)
-    if scorer.profile:
-        # Each column is held against it by itself, which takes a third less side by side.
-        X = np.asfortranarray(X)
-    return scorer.table.score_matrix(X), scorer.table.columns_of(X)
+    scored = scorer.table.score_matrix(X)
+    if not scorer.profile or scorer.table.is_within(X):
+        return scored, None
+    # Each column is held against the profile by itself, which takes a third less side by side.
+    return scored, scorer.table.columns_of(np.asfortranarray(X))
 
 
 def _wrong_names(tensors: Sequence[Tensor], scorer: Scorer) -> InvalidRequest:
@@ -242,7 +243,7 @@ def _answer(
         name=named.name,
         version=named.version,
         identity=identity,
-        warnings=remarks_of(scorer, columns) or (),
+        warnings=(columns and remarks_of(scorer, columns)) or (),
     )
     return Answered(body=body, json_bytes=length)
 

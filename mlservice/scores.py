@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from mlservice.errors import Fault, InvalidRow
-from mlservice.extent import Extent
+from mlservice.extent import Extent, ends_of
 from mlservice.model import Model
 from mlservice.preparation import Column, Columns, Preparation, by_label, encoded, places_of
 
@@ -218,6 +218,18 @@ class TableScorer:
         with np.errstate(over="ignore", invalid="ignore"):
             scores: NDArray[np.float64] = numbers @ self._weights + self._intercept
         return scores
+
+    def is_within(self, X: NDArray[np.float64]) -> bool:
+        """Tell whether no number of a matrix is outside those of the training, or missing.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), C-contiguous
+            One row or more.
+        """
+        lows, highs = self._bounds
+        least, most = ends_of(X)
+        return bool((least >= lows).all() and (most <= highs).all())
 
     def columns_of(self, X: NDArray[np.float64]) -> dict[str, Column]:
         """Return the columns of a matrix by name; it raises what `score_matrix` does."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from mlservice.errors import InvalidRow
+from mlservice.extent import ends_of
 from mlservice.model import Model
 from mlservice.preparation import Texts
 from mlservice.schemas import Feature
@@ -194,3 +195,20 @@ def test_model_of_texts_only_scores_by_its_categories() -> None:
     column = Texts(("x", "y", "z"), np.array([0, 1, 2, -1]))
 
     assert table.log_odds({"a": column})[:, 0].tolist() == [9.0, 10.0, 8.0, 12.0]
+
+
+@settings(max_examples=50)
+@given(st.data(), st.integers(1, 200), st.sampled_from([1, 3, 40, 1500]))
+def test_ends_of_columns_are_those_of_each_column(
+    data: st.DataObject, rows: int, width: int
+) -> None:
+    """However many rows are taken together, and wherever one is missing."""
+    X = np.random.default_rng(rows).normal(size=(rows, width))
+    places = st.tuples(st.integers(0, rows - 1), st.integers(0, width - 1))
+    for row, place in data.draw(st.lists(places, max_size=4)):
+        X[row, place] = data.draw(st.sampled_from([np.nan, np.inf, -1e300]))
+
+    least, most = ends_of(X)
+
+    np.testing.assert_array_equal(least, X.min(axis=0))
+    np.testing.assert_array_equal(most, X.max(axis=0))
