@@ -256,7 +256,7 @@ async def explain(rounds: int, below: web.AppRunner, ours: Runner, get: bytes, q
     for name, microseconds in found.items():
         click.echo(line(name, microseconds))
     rest = whole - reply - sum(found.values())
-    click.echo(line("id, limits, origin, metrics, model in memory", rest))
+    click.echo(line("id, limits, origin, metrics, model in memory; no task, no router", rest))
     click.echo(line("all", whole))
 
 
