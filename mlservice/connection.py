@@ -1,6 +1,7 @@
 """A connection of aiohttp's server: bounded, and with problems for what is not HTTP.
 
-What waits for nothing is answered where it is read (`mlservice.shortcut`).
+What waits for nothing it answers itself (`mlservice.shortcut`), once the loop has read all
+that is there.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from mlservice.errors import (
     MalformedRequest,
     Problem,
 )
+from mlservice.predicting.atonce import MOST_BYTES
 from mlservice.reply import REQUEST_ID
 from mlservice.settings import Settings
-from mlservice.shortcut import MOST_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,13 @@ class Host(Protocol):
     ----------
     requests_count : int
         How many it was asked.
+    has_shortcut : bool
+        Whether it answers anything at once.
     """
 
     settings: Settings
     requests_count: int
+    has_shortcut: bool
 
     @property
     def connection_count(self) -> int:
@@ -103,8 +107,8 @@ class Connection(RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = waiter
-        is_idle = not self._request_in_progress and len(self._messages) == 1
-        if is_idle and self._is_plain(*self._messages[0]):
+        is_alone = len(self._messages) == 1 and not self._request_in_progress
+        if self._host.has_shortcut and is_alone and self._is_plain(*self._messages[0]):
             self._asked = self._messages.popleft()
             self._loop.call_soon(self._answer)
         else:

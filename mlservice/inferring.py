@@ -24,7 +24,6 @@ from mlservice.tensors import (
     Coded,
     InferenceRequest,
     Tensor,
-    ToldTensor,
     WantedOutput,
     read_request,
     read_tensors,
@@ -204,7 +203,7 @@ def _wrong_names(tensors: Sequence[Tensor], scorer: Scorer) -> InvalidRequest:
 
 
 def _matrix(tensor: Tensor, scorer: Scorer) -> NDArray[np.float64]:
-    if isinstance(tensor.values, list):
+    if not isinstance(tensor.values, np.ndarray):
         raise wrong("/inputs/0/datatype", "A matrix must have numbers, its datatype is BYTES.")
     if not len(tensor.values):
         raise wrong("/inputs/0/shape", "A tensor must have at least one row, it has none.")
@@ -221,7 +220,7 @@ def _column(tensor: Tensor, position: int, rows: int) -> list[Any] | NDArray[np.
             f"Tensors of features must have one shape, [N] or [N, 1]; that of "
             f"{tensor.name[:64]!r} is {list(tensor.shape)}, the first has {rows} rows.",
         )
-    if not isinstance(tensor.values, list):
+    if isinstance(tensor.values, np.ndarray):
         return tensor.values.astype(np.float64, copy=False)
     try:
         return [value.decode() or None for value in tensor.values]
@@ -248,21 +247,21 @@ def _answer(
     return Answered(body=body, json_bytes=length)
 
 
-def _output(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> ToldTensor:
+def _output(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tensor:
     if wanted.classification:
         return _classification(wanted, scorer, scored)
     rows = len(scored.positions)
     if wanted.name == PROBABILITIES:
         shares = scored.probabilities
-        return ToldTensor(PROBABILITIES, "FP64", shares.shape, shares.ravel())
+        return Tensor(PROBABILITIES, "FP64", shares.shape, shares.ravel())
     datatype = label_datatype(scorer.labels)
     if datatype == BYTES:
         texts = tuple(name.encode() for name in scorer.label_names)
-        return ToldTensor(CLASSES, BYTES, (rows,), Coded(texts, scored.positions))
-    return ToldTensor(CLASSES, datatype, (rows,), np.array(scorer.labels)[scored.positions])
+        return Tensor(CLASSES, BYTES, (rows,), Coded(texts, scored.positions))
+    return Tensor(CLASSES, datatype, (rows,), np.array(scorer.labels)[scored.positions])
 
 
-def _classification(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> ToldTensor:
+def _classification(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tensor:
     """Return the likeliest classes of each row as texts `value:index:label`."""
     if wanted.name != PROBABILITIES:
         raise wrong(
@@ -276,4 +275,4 @@ def _classification(wanted: WantedOutput, scorer: Scorer, scored: Scored) -> Tol
         for places, row in zip(order.tolist(), shares.tolist(), strict=True)
         for place, share in ((place, row[place]) for place in places)
     ]
-    return ToldTensor(PROBABILITIES, BYTES, (len(shares), many), texts)
+    return Tensor(PROBABILITIES, BYTES, (len(shares), many), texts)

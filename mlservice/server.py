@@ -68,7 +68,8 @@ class _Server(web.Server):
         self._most = settings.max_requests, settings.max_connections
         self._check, self._share = app[BROWSERS].check, app[BROWSERS].share
         self._count = app[COUNTS].add_request
-        self._shortcut = Shortcut(app, self) if Shortcut.is_open(app) else None
+        self._shortcut = Shortcut(app, self)
+        self.has_shortcut = Shortcut.is_open(app)
         self._watching: asyncio.Task[None] | None = None
 
     def __call__(self) -> RequestHandler:
@@ -81,8 +82,6 @@ class _Server(web.Server):
         connection: RequestHandler,
     ) -> bytes | None:
         """Return the answer to a request that waits for nothing, as it is sent."""
-        if self._shortcut is None:
-            return None
         # Nothing is written by the request, and no task is its own.
         request = _Request(message, payload, connection, None, None, loop=self._loop)  # type: ignore[arg-type]
         # To read it is to take it away.

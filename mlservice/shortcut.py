@@ -1,8 +1,8 @@
-"""The short way: what waits for nothing is answered where it is read.
+"""The short way: what waits for nothing is answered without a task.
 
 aiohttp wakes the task of a connection for each request, and gives the request a task of
 its own: three turns of the event loop, which cost more than a prediction. A model that is
-in memory waits for nothing, so its answer is written as soon as the request is parsed.
+in memory waits for nothing, so the connection writes its answer itself.
 All else goes the usual way, as if nothing had been tried, and every failure with it.
 """
 
@@ -23,8 +23,6 @@ from mlservice.wire import CALLER
 AtOnce = Callable[[web.Request, bytes], Reply | None]
 AT_ONCE = web.AppKey("at_once", dict[web.AbstractRoute, AtOnce])
 
-# Of a body; a larger one takes longer than a turn of the loop.
-MOST_BYTES = 8192
 _MOST_PATHS = 1_000
 
 _Found = tuple[UrlMappingMatchInfo, AtOnce]

@@ -48,7 +48,7 @@ class Talk:
         for piece in pieces:
             self.writer.write(piece)
             await self.writer.drain()
-            # A request to another connection is answered after what was sent before.
+            # The server shares the loop, and reads it meanwhile.
             for _ in range(10):
                 await asyncio.sleep(0)
         return await self.answer(has_body=not pieces[0].startswith(b"HEAD"))

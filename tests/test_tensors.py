@@ -17,7 +17,6 @@ from mlservice.tensors import (
     Coded,
     RowForm,
     Tensor,
-    ToldTensor,
     read_request,
     read_tensors,
     read_wanted,
@@ -90,7 +89,7 @@ def test_coded_texts_are_written_as_the_texts_they_stand_for(
     coded = Coded(tuple(text.encode() for text in texts), codes)
 
     assert to_binary(coded, "BYTES") == to_binary(listed, "BYTES")
-    told = ToldTensor("p", "BYTES", shape, coded), ToldTensor("p", "BYTES", shape, listed)
+    told = Tensor("p", "BYTES", shape, coded), Tensor("p", "BYTES", shape, listed)
     in_json = [json.loads(write([(each, False)], name="m")[0]) for each in told]
     assert in_json[0] == in_json[1]
     assert in_json[0]["outputs"][0]["data"] == plain
@@ -411,8 +410,8 @@ def test_a_wrong_output_is_refused(outputs: list[Any]) -> None:
 
 def test_an_answer_is_json_with_bytes_behind_it() -> None:
     """Each output stands where it was asked for; the length tells JSON from bytes."""
-    texts = ToldTensor("p", "BYTES", (2,), [b"a", "ä".encode()])
-    numbers = ToldTensor("q", "FP64", (2, 2), np.array([0.25, 0.75, 1.0, 0.0]))
+    texts = Tensor("p", "BYTES", (2,), [b"a", "ä".encode()])
+    numbers = Tensor("q", "FP64", (2, 2), np.array([0.25, 0.75, 1.0, 0.0]))
 
     body, length = write([(texts, True), (numbers, False)], name="m", version="1", identity="7")
 
@@ -442,8 +441,8 @@ def test_the_form_of_a_row_is_what_is_written_of_many(labels: Any, told: dict[st
     shares = [0.25, 1e-300, 0.75][: len(labels)]
     values: Any = [labels[1].encode()] if kind == "BYTES" else np.array(labels[1:2])
     outputs = [
-        (ToldTensor("predict", kind, (1,), values), False),
-        (ToldTensor("predict_proba", "FP64", (1, len(shares)), np.array(shares)), False),
+        (Tensor("predict", kind, (1,), values), False),
+        (Tensor("predict_proba", "FP64", (1, len(shares)), np.array(shares)), False),
     ]
 
     form = RowForm(labels).fill(
@@ -476,7 +475,7 @@ def test_large_lists_are_read_with_simdjson_and_without(
 
 def test_an_answer_without_bytes_has_no_length() -> None:
     """Plain JSON is told from JSON with bytes; the request's id is left out where it was."""
-    body, length = write([(ToldTensor("p", "BOOL", (1,), np.array([True])), False)], name="m")
+    body, length = write([(Tensor("p", "BOOL", (1,), np.array([True])), False)], name="m")
 
     assert length is None
     assert set(msgspec.json.decode(body)) == {"model_name", "outputs"}

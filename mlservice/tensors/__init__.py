@@ -3,7 +3,6 @@
 from mlservice.tensors.datatypes import BYTES as BYTES
 from mlservice.tensors.datatypes import Coded as Coded
 from mlservice.tensors.datatypes import Tensor as Tensor
-from mlservice.tensors.datatypes import ToldTensor as ToldTensor
 from mlservice.tensors.datatypes import wrong as wrong
 from mlservice.tensors.request import HEADER_LENGTH as HEADER_LENGTH
 from mlservice.tensors.request import InferenceRequest as InferenceRequest

@@ -1,6 +1,6 @@
 """Datatypes and shapes of tensors, as the Open Inference Protocol names them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -52,15 +52,14 @@ class Coded:
     texts: tuple[bytes, ...]
     codes: NDArray[np.intp]
 
+    def __len__(self) -> int:
+        return len(self.codes)
 
-@dataclass(frozen=True)
-class ToldTensor:
-    """A tensor of an answer, whose values may be coded; all else is that of a `Tensor`."""
+    def __getitem__(self, part: slice) -> "Coded":
+        return Coded(self.texts, self.codes[part])
 
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    values: Values | Coded
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.texts.__getitem__, self.codes.tolist())
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,14 @@ class Tensor:
         One of `DATATYPES`.
     shape : tuple of int
         Its product is the number of values.
-    values : ndarray of shape (n,), or list of bytes
-        All of them, row by row; a list for BYTES.
+    values : ndarray of shape (n,), list of bytes, or Coded
+        All of them, row by row; one of the latter two for BYTES.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    values: Values
+    values: Values | Coded
 
 
 def wrong(pointer: str, detail: str) -> InvalidRequest:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mlservice.arrays import is_nested, numbers_of
 from mlservice.cutting import Readable
 from mlservice.errors import MalformedJson
-from mlservice.tensors.datatypes import BF16, BYTES, STORED, Values, check_count, wrong
+from mlservice.tensors.datatypes import BF16, BYTES, STORED, Coded, Values, check_count, wrong
 
 _BINARY_ONLY = ("FP16", BF16)
 _FLOATS = ("FP32", "FP64")
@@ -55,8 +55,11 @@ def from_json(data: bytes | msgspec.Raw, datatype: str, shape: Sequence[int], pl
     return _values(elements, datatype, place)
 
 
-def to_json(values: Values) -> list[Any]:
+def to_json(values: Values | Coded) -> list[Any]:
     """Return values as JSON has them; those of BYTES must be UTF-8."""
+    if isinstance(values, Coded):
+        told = np.array([text.decode() for text in values.texts], object)
+        return list(told[values.codes])
     if not isinstance(values, list):
         return list(values.tolist())
     # Labels are few and stand often.

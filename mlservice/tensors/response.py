@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from mlservice.cutting import in_blocks
 from mlservice.schemas import Label, TableWarning
 from mlservice.tensors.binary import to_binary
-from mlservice.tensors.datatypes import Coded, ToldTensor
+from mlservice.tensors.datatypes import Tensor
 from mlservice.tensors.metadata import label_datatype
 from mlservice.tensors.plain import to_json
 from mlservice.tensors.request import Parameters
@@ -41,24 +40,18 @@ class InferenceResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     outputs: list[Output]
 
 
-def in_json(tensor: ToldTensor) -> Output:
+def in_json(tensor: Tensor) -> Output:
     """Return a tensor whose values stand in JSON."""
-    values = tensor.values
-    if isinstance(values, Coded):
-        texts = np.array([text.decode() for text in values.texts], object)
-        rows, data = len(values.codes), lambda part: texts[values.codes[part]].tolist()
-    else:
-        rows, data = len(values), lambda part: to_json(values[part])
     return Output(
         name=tensor.name,
         datatype=tensor.datatype,
         shape=list(tensor.shape),
-        data=in_blocks(rows, 1, data),
+        data=in_blocks(len(tensor.values), 1, lambda part: to_json(tensor.values[part])),
     )
 
 
 def write(
-    outputs: Sequence[tuple[ToldTensor, bool]],
+    outputs: Sequence[tuple[Tensor, bool]],
     *,
     name: str,
     version: str | UnsetType = UNSET,
@@ -69,7 +62,7 @@ def write(
 
     Parameters
     ----------
-    outputs : sequence of (ToldTensor, bool)
+    outputs : sequence of (Tensor, bool)
         Each tensor, and whether it is written as bytes.
     name, version, identity : str
         The model's name and version as they were asked for, and the request's own id.
